@@ -8,21 +8,28 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HELP, readArguments } from './bootstrap/arguments.mjs';
+import { baseImageStep } from './bootstrap/base-image.step.mjs';
 import { dockerEngineStep } from './bootstrap/docker-engine.step.mjs';
 import { EXIT_OK, EXIT_STEP_FAILED, EXIT_USAGE, StepFailure, UsageFailure } from './bootstrap/failure.mjs';
 import { takeLock } from './bootstrap/lock.mjs';
 import { thisMachine } from './bootstrap/machine.mjs';
 import { natsServerStep } from './bootstrap/nats-server.step.mjs';
+import { paperImageStep } from './bootstrap/paper-image.step.mjs';
 import { readRecord, writeRecord } from './bootstrap/record.mjs';
 import { inSeconds, Reporter } from './bootstrap/reporter.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_MAJOR_LEAST = 20;
 
+const runsServices = ({ purpose }) => purpose !== 'check';
+const runsContainers = (options) => runsServices(options) && options.driver === 'docker';
+
 /** The steps in their order, each with the purposes and drivers that need it. */
 const STEPS = [
-  { step: natsServerStep, when: ({ purpose }) => purpose !== 'check' },
-  { step: dockerEngineStep, when: ({ purpose, driver }) => purpose !== 'check' && driver === 'docker' },
+  { step: natsServerStep, when: runsServices },
+  { step: dockerEngineStep, when: runsContainers },
+  { step: baseImageStep, when: runsContainers },
+  { step: paperImageStep, when: runsContainers },
 ];
 
 process.exitCode = await main(process.argv.slice(2));
