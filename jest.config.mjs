@@ -1,0 +1,21 @@
+/** One configuration for every spec: unit specs stand beside their source, scenarios in e2e/. */
+export default {
+  rootDir: '.',
+  roots: [
+    '<rootDir>/services',
+    '<rootDir>/libs',
+    '<rootDir>/cli',
+    '<rootDir>/deploy/local',
+    '<rootDir>/e2e',
+    '<rootDir>/tools',
+  ],
+  testMatch: ['**/*.spec.ts'],
+  testEnvironment: 'node',
+  testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  modulePathIgnorePatterns: ['<rootDir>/dist'],
+  transform: { '^.+\\.ts$': ['@swc/jest', { exclude: [] }] },
+  testTimeout: 60_000,
+  maxWorkers: 2,
+};

@@ -1,0 +1,156 @@
+import { z } from 'zod';
+import { Allocation, AllocationState } from '../allocation/allocation.schema.js';
+import { Actor, Generation, Id, Name, Reason, Timestamp } from '../names.js';
+import { RuntimeName, Stage } from '../runtime/runtime.catalogue.js';
+import { pageFields, writeFields } from '../reply.js';
+
+/** What a bot may use on its host; reserved when it is placed, enforced by the driver. */
+export const Resources = z
+  .strictObject({
+    cpuMillis: z.int().min(10).max(64_000),
+    memoryMiB: z.int().min(32).max(262_144),
+    pids: z.int().min(8).max(4096),
+  })
+  .meta({ id: 'Resources' });
+export type Resources = z.infer<typeof Resources>;
+
+/** A host fits when its label satisfies the constraint. */
+export const Constraint = z
+  .strictObject({
+    label: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
+    operator: z.enum(['in', 'not-in', 'exists']),
+    values: z.array(z.string().min(1).max(63)).max(20).default([]),
+  })
+  .meta({ id: 'Constraint' });
+export type Constraint = z.infer<typeof Constraint>;
+
+/** Parameters of the strategy: names to scalars; their meaning is the runtime's. */
+export const Parameters = z
+  .record(
+    z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,63}$/),
+    z.union([z.string().max(1000), z.number(), z.boolean()]),
+  )
+  .refine((p) => Object.keys(p).length <= 100, 'must have at most 100 entries')
+  .meta({ id: 'Parameters' });
+export type Parameters = z.infer<typeof Parameters>;
+
+export const Policies = z
+  .strictObject({
+    /** When its host cannot be reached: run elsewhere once the lease has surely ended, or wait for the host. */
+    onHostLost: z.enum(['reschedule', 'wait']).default('reschedule'),
+    /** Longest a readiness stage may take. */
+    stageTimeoutMs: z.int().min(1000).max(3_600_000).default(120_000),
+    /** From the request to stop until the kill. */
+    stopGraceMs: z.int().min(0).max(60_000).default(5000),
+    /** Keep bots of the same tenant on different hosts. */
+    antiAffinity: z.enum(['none', 'prefer', 'require']).default('none'),
+  })
+  .meta({ id: 'Policies' });
+export type Policies = z.infer<typeof Policies>;
+
+export const DesiredState = z.enum(['running', 'stopped', 'deleted']).meta({ id: 'DesiredState' });
+export type DesiredState = z.infer<typeof DesiredState>;
+
+/** What a bot should be; the part a client writes. */
+const specFields = {
+  runtime: RuntimeName,
+  parameters: Parameters,
+  resources: Resources,
+  constraints: z.array(Constraint).max(10),
+  policies: Policies,
+};
+
+/** What was last heard of the running bot; not stored. Amounts in `currency`. */
+export const BotObservation = z
+  .strictObject({
+    stage: Stage.nullable(),
+    equity: z.number().nullable(),
+    balance: z.number().nullable(),
+    currency: z.string().max(8).nullable(),
+    positions: z.int().min(0).nullable(),
+    ordersToday: z.int().min(0).nullable(),
+    controlSequence: z.int().min(0).nullable(),
+    observedAt: Timestamp,
+  })
+  .meta({ id: 'BotObservation' });
+export type BotObservation = z.infer<typeof BotObservation>;
+
+/** What should run for one account, and what does. */
+export const Bot = z
+  .strictObject({
+    name: Name,
+    tenant: Name,
+    account: Name,
+    ...specFields,
+    desired: DesiredState,
+    generation: Generation,
+    createdAt: Timestamp,
+    updatedAt: Timestamp,
+    createdBy: Actor,
+    status: z.strictObject({
+      /** The newest allocation's state; `none` before the first, `queued` while no host can take it. */
+      phase: z.union([AllocationState, z.enum(['none', 'queued'])]),
+      /** Why it is queued or how the last allocation ended. */
+      reason: z.string().max(300).nullable(),
+      host: Name.nullable(),
+      allocation: Allocation.nullable(),
+      observation: BotObservation.nullable(),
+    }),
+  })
+  .meta({ id: 'Bot' });
+export type Bot = z.infer<typeof Bot>;
+
+/**
+ * Makes a bot and, unless `desired` is `stopped`, runs it. The tenant is the account's.
+ * Errors: account_not_found, bot_exists, account_in_use, account_locked (when it should run).
+ */
+export const BotCreate = z
+  .strictObject({
+    name: Name,
+    account: Name,
+    runtime: RuntimeName,
+    parameters: Parameters.default({}),
+    resources: Resources.partial().default({}),
+    constraints: z.array(Constraint).max(10).default([]),
+    policies: Policies.prefault({}),
+    desired: z.enum(['running', 'stopped']).default('running'),
+    ...writeFields,
+  })
+  .meta({ id: 'BotCreate' });
+export type BotCreate = z.infer<typeof BotCreate>;
+
+export const BotGet = z.strictObject({ name: Name }).meta({ id: 'BotGet' });
+export const BotList = z
+  .strictObject({ tenant: Name.optional(), host: Name.optional(), ...pageFields })
+  .meta({ id: 'BotList' });
+export const BotPage = z
+  .strictObject({ bots: z.array(Bot), next: z.string().nullable() })
+  .meta({ id: 'BotPage' });
+
+/** Replaces the given parts; a running bot is replaced under a new epoch. Errors: bot_not_found, stale_generation. */
+export const BotUpdate = z
+  .strictObject({
+    name: Name,
+    expectedGeneration: Generation.optional(),
+    parameters: Parameters.optional(),
+    resources: Resources.partial().optional(),
+    constraints: z.array(Constraint).max(10).optional(),
+    policies: Policies.partial().optional(),
+    ...writeFields,
+  })
+  .meta({ id: 'BotUpdate' });
+export type BotUpdate = z.infer<typeof BotUpdate>;
+
+/** For start, stop and delete. Errors: bot_not_found, stale_generation; start: account_locked. */
+export const BotChange = z
+  .strictObject({
+    name: Name,
+    expectedGeneration: Generation.optional(),
+    reason: Reason.optional(),
+    ...writeFields,
+  })
+  .meta({ id: 'BotChange' });
+export type BotChange = z.infer<typeof BotChange>;
+
+/** The change is recorded; follow it with `operations.wait`. */
+export const BotAccepted = z.strictObject({ operation: Id, bot: Bot }).meta({ id: 'BotAccepted' });

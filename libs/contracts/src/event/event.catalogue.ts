@@ -1,0 +1,141 @@
+import { z } from 'zod';
+import { AllocationState, EndReason } from '../allocation/allocation.schema.js';
+import { Epoch, Generation, Id, Name, PublicJwk } from '../names.js';
+import { OperationKind, OperationState } from '../operation/operation.schema.js';
+import { Stage } from '../runtime/runtime.catalogue.js';
+
+export type Severity = 'info' | 'notice' | 'warning' | 'critical';
+/** How long an event is kept: trading 7 years, audit 5, errors 2, sessions 1. */
+export type Retention = 'trading' | 'audit' | 'error' | 'session';
+
+interface EventType<T extends z.ZodType = z.ZodType> {
+  readonly severity: Severity;
+  readonly retention: Retention;
+  readonly data: T;
+}
+const type = <T extends z.ZodType>(severity: Severity, retention: Retention, data: T): EventType<T> => ({
+  severity,
+  retention,
+  data,
+});
+
+const tenant = z.strictObject({ tenant: Name, generation: Generation });
+const account = z.strictObject({
+  tenant: Name,
+  account: Name,
+  generation: Generation,
+  reason: z.string().max(300).nullable(),
+});
+const bot = z.strictObject({
+  tenant: Name,
+  bot: Name,
+  account: Name,
+  generation: Generation,
+  operation: Id.nullable(),
+  reason: z.string().max(300).nullable(),
+});
+/** Data of every allocation event; binds host, account and epoch, so that a signed one fits nowhere else. */
+export const AllocationEventData = z.strictObject({
+  allocation: Id,
+  tenant: Name,
+  bot: Name,
+  account: Name,
+  host: Name,
+  epoch: Epoch,
+  state: AllocationState,
+  stage: Stage.nullable(),
+  reason: EndReason.nullable(),
+  detail: z.string().max(300).nullable(),
+  exitCode: z.int().nullable(),
+});
+export type AllocationEventData = z.infer<typeof AllocationEventData>;
+
+const host = z.strictObject({ host: Name, incarnation: Id, reason: z.string().max(300).nullable() });
+const operation = z.strictObject({
+  operation: Id,
+  kind: OperationKind,
+  state: OperationState,
+  total: z.int(),
+  failed: z.int(),
+});
+const command = z.strictObject({
+  host: Name,
+  command: Id.nullable(),
+  allocation: Id.nullable(),
+  verb: z.string().max(32).nullable(),
+  code: z.string().max(64),
+  detail: z.string().max(300),
+});
+const grant = z.strictObject({
+  grant: Id.nullable(),
+  allocation: Id,
+  account: Name,
+  host: Name,
+  epoch: Epoch,
+  code: z.string().max(64).nullable(),
+  expiresAt: z.string().nullable(),
+});
+
+/**
+ * Every event there is, as `tradefleet.<entity>.<what>`. A name is never used again for something else; fields may
+ * be added, never taken away.
+ */
+export const eventTypes = {
+  'tradefleet.tenant.created': type('notice', 'audit', tenant),
+  'tradefleet.account.created': type('notice', 'audit', account),
+  'tradefleet.account.locked': type('warning', 'audit', account),
+  'tradefleet.account.unlocked': type('warning', 'audit', account),
+  'tradefleet.bot.created': type('notice', 'audit', bot),
+  'tradefleet.bot.updated': type('notice', 'audit', bot),
+  'tradefleet.bot.start-requested': type('notice', 'audit', bot),
+  'tradefleet.bot.stop-requested': type('notice', 'audit', bot),
+  'tradefleet.bot.delete-requested': type('notice', 'audit', bot),
+  'tradefleet.bot.deleted': type('notice', 'audit', bot),
+  'tradefleet.bot.queued': type('warning', 'audit', bot),
+  'tradefleet.allocation.placed': type('info', 'trading', AllocationEventData),
+  'tradefleet.allocation.accepted': type('info', 'trading', AllocationEventData),
+  'tradefleet.allocation.preparing': type('info', 'trading', AllocationEventData),
+  'tradefleet.allocation.starting': type('info', 'trading', AllocationEventData),
+  'tradefleet.allocation.running': type('info', 'trading', AllocationEventData),
+  'tradefleet.allocation.stage-reached': type('info', 'trading', AllocationEventData),
+  'tradefleet.allocation.adopted': type('notice', 'trading', AllocationEventData),
+  'tradefleet.allocation.stopping': type('info', 'trading', AllocationEventData),
+  'tradefleet.allocation.stopped': type('info', 'trading', AllocationEventData),
+  'tradefleet.allocation.failed': type('warning', 'trading', AllocationEventData),
+  'tradefleet.allocation.lost': type('critical', 'trading', AllocationEventData),
+  'tradefleet.host.registered': type('notice', 'audit', host.extend({ signingKey: PublicJwk })),
+  'tradefleet.host.draining': type('notice', 'audit', host),
+  'tradefleet.host.ready': type('notice', 'audit', host),
+  'tradefleet.host.down': type('critical', 'audit', host),
+  'tradefleet.operation.accepted': type('info', 'audit', operation),
+  'tradefleet.operation.ended': type('info', 'audit', operation),
+  'tradefleet.command.rejected': type('critical', 'audit', command),
+  'tradefleet.message.rejected': type('critical', 'audit', command),
+  'tradefleet.request.refused': type(
+    'warning',
+    'audit',
+    z.strictObject({ operation: z.string().max(80), code: z.string().max(64), detail: z.string().max(1000) }),
+  ),
+  'tradefleet.grant.issued': type('notice', 'audit', grant),
+  'tradefleet.grant.refused': type('warning', 'audit', grant),
+  'tradefleet.credential.set': type(
+    'notice',
+    'audit',
+    z.strictObject({ account: Name, version: z.int().min(1) }),
+  ),
+  'tradefleet.session.refused': type(
+    'warning',
+    'session',
+    z.strictObject({ method: z.string().max(10), path: z.string().max(200), ip: z.string().max(64) }),
+  ),
+} as const satisfies Record<string, EventType>;
+
+export type EventTypeName = keyof typeof eventTypes;
+export type EventData<T extends EventTypeName> = z.infer<(typeof eventTypes)[T]['data']>;
+export const isEventType = (name: string): name is EventTypeName => Object.hasOwn(eventTypes, name);
+
+/** `tradefleet.allocation.running` -> entity `allocation`, what `running`. */
+export function eventTypeParts(name: EventTypeName): { entity: string; what: string } {
+  const [, entity = '', what = ''] = name.split('.');
+  return { entity, what };
+}
