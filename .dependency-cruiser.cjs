@@ -1,0 +1,59 @@
+/** Who may import whom; the reasons are in docs/ARCHITECTURE. */
+const only = (name, pkg, allowed, comment) => ({
+  name,
+  comment,
+  severity: 'error',
+  from: { pathNot: allowed },
+  to: { path: `(^|/)node_modules/(${pkg})(/|$)`, dependencyTypesNot: ['type-only'] },
+});
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'no-unresolved',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
+      name: 'services-stand-alone',
+      comment: 'A service imports libs only; what two services share is a lib or a message.',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/' },
+      to: { path: '^services/([^/]+)/', pathNot: '^services/$1/' },
+    },
+    {
+      name: 'libs-below-services',
+      severity: 'error',
+      from: { path: '^libs/' },
+      to: { path: '^(services|cli|deploy|bench|e2e)/' },
+    },
+    {
+      name: 'contracts-without-framework',
+      severity: 'error',
+      from: { path: '^libs/contracts/' },
+      to: { path: 'node_modules/', pathNot: 'node_modules/zod/' },
+    },
+    {
+      name: 'testing-only-in-tests',
+      comment: 'Local fleet and benchmarks start the same real servers as the tests.',
+      severity: 'error',
+      from: { path: '^(services|libs|cli)/', pathNot: '(\\.spec\\.ts$|^libs/testing/|/testing/)' },
+      to: { path: '^libs/testing/' },
+    },
+    only('nats-only-in-messaging', '@nats-io', '(^libs/messaging/|\\.spec\\.ts$|^libs/testing/|^e2e/|^bench/)', 'One wrapper for NATS.'),
+    only('docker-only-in-driver', 'dockerode', '(^services/agent/src/drivers/docker/|\\.spec\\.ts$|^libs/testing/|^e2e/|^bench/)', 'One wrapper for Docker.'),
+    only('typeorm-behind-repositories', 'typeorm|@nestjs/typeorm|pg', '(^libs/persistence/|\\.repository\\.ts$|\\.entity\\.ts$|/migrations/|/database/|\\.spec\\.ts$|^libs/testing/|^e2e/|^bench/)', 'Only repositories touch the database; others may name its types.'),
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^dist/|\\.spec\\.ts$)' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['types', 'source', 'import', 'node', 'default'],
+    },
+  },
+};

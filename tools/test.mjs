@@ -1,0 +1,14 @@
+/**
+ * `npm test [-- step ...]`: every test there is. `npm run jest -- <path>` runs single specs.
+ */
+import { runSteps } from './run-steps.mjs';
+
+const minute = 60_000;
+const jestEnv = { NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning' };
+const steps = [
+  { name: 'tools', command: 'node', args: ['--test', 'tools/*.test.mjs', 'tools/**/*.test.mjs'], timeout_ms: 5 * minute },
+  { name: 'python', command: 'node', args: ['tools/python.mjs', 'test'], timeout_ms: 10 * minute },
+  { name: 'jest', command: 'jest', args: ['--ci'], env: jestEnv, timeout_ms: 40 * minute },
+];
+
+process.exitCode = (await runSteps(steps, process.argv.slice(2))) ? 0 : 1;
