@@ -129,9 +129,14 @@ export class DesiredAndActualState1700000000001 implements MigrationInterface {
         kind text NOT NULL,
         state text NOT NULL CHECK (state IN ('running', 'succeeded', 'failed', 'superseded')),
         requested_by text NOT NULL,
+        -- Of its targets: all, those that ended in any way, and of these the failed and the superseded.
         total integer NOT NULL,
+        done integer NOT NULL DEFAULT 0,
+        failed integer NOT NULL DEFAULT 0,
+        superseded integer NOT NULL DEFAULT 0,
         created_at timestamptz NOT NULL DEFAULT now(),
-        updated_at timestamptz NOT NULL DEFAULT now()
+        updated_at timestamptz NOT NULL DEFAULT now(),
+        CONSTRAINT operations_counts_fit CHECK (done <= total AND failed + superseded <= done)
       );
       CREATE INDEX operations_running ON scheduler.operations (id) WHERE state = 'running';
 
@@ -140,6 +145,8 @@ export class DesiredAndActualState1700000000001 implements MigrationInterface {
         bot text NOT NULL,
         generation integer NOT NULL,
         goal text NOT NULL CHECK (goal IN ('running', 'stopped', 'deleted', 'moved')),
+        -- The host to leave; with the goal moved only.
+        host text CHECK ((host IS NOT NULL) = (goal = 'moved')),
         state text NOT NULL CHECK (state IN ('running', 'succeeded', 'failed', 'superseded')),
         reason text,
         PRIMARY KEY (operation, bot)
