@@ -34,16 +34,22 @@ export const Parameters = z
   .meta({ id: 'Parameters' });
 export type Parameters = z.infer<typeof Parameters>;
 
+const policyFields = {
+  /** When its host cannot be reached: run elsewhere once the lease has surely ended, or wait for the host. */
+  onHostLost: z.enum(['reschedule', 'wait']),
+  /** Longest a readiness stage may take. */
+  stageTimeoutMs: z.int().min(1000).max(3_600_000),
+  /** From the request to stop until the kill. */
+  stopGraceMs: z.int().min(0).max(60_000),
+  /** Keep bots of the same tenant on different hosts. */
+  antiAffinity: z.enum(['none', 'prefer', 'require']),
+};
 export const Policies = z
   .strictObject({
-    /** When its host cannot be reached: run elsewhere once the lease has surely ended, or wait for the host. */
-    onHostLost: z.enum(['reschedule', 'wait']).default('reschedule'),
-    /** Longest a readiness stage may take. */
-    stageTimeoutMs: z.int().min(1000).max(3_600_000).default(120_000),
-    /** From the request to stop until the kill. */
-    stopGraceMs: z.int().min(0).max(60_000).default(5000),
-    /** Keep bots of the same tenant on different hosts. */
-    antiAffinity: z.enum(['none', 'prefer', 'require']).default('none'),
+    onHostLost: policyFields.onHostLost.default('reschedule'),
+    stageTimeoutMs: policyFields.stageTimeoutMs.default(120_000),
+    stopGraceMs: policyFields.stopGraceMs.default(5000),
+    antiAffinity: policyFields.antiAffinity.default('none'),
   })
   .meta({ id: 'Policies' });
 export type Policies = z.infer<typeof Policies>;
@@ -135,7 +141,8 @@ export const BotUpdate = z
     parameters: Parameters.optional(),
     resources: Resources.partial().optional(),
     constraints: z.array(Constraint).max(10).optional(),
-    policies: Policies.partial().optional(),
+    // Not `Policies.partial()`: that would fill in the defaults and so change what was not named.
+    policies: z.strictObject(policyFields).partial().optional(),
     ...writeFields,
   })
   .meta({ id: 'BotUpdate' });

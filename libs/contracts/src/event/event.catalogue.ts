@@ -82,6 +82,7 @@ const grant = z.strictObject({
  */
 export const eventTypes = {
   'tradefleet.tenant.created': type('notice', 'audit', tenant),
+  'tradefleet.tenant.updated': type('notice', 'audit', tenant),
   'tradefleet.account.created': type('notice', 'audit', account),
   'tradefleet.account.locked': type('warning', 'audit', account),
   'tradefleet.account.unlocked': type('warning', 'audit', account),
