@@ -10,14 +10,14 @@ RUN set -eu; \
     apt-get update; \
     apt-get install -y --no-install-recommends python3 python3-numpy tini; \
     apt-get clean; \
-    rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /usr/share/doc/* /usr/share/man/*; \
+    rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*; \
     groupadd --gid 911 tradefleet; \
     useradd --uid 911 --gid 911 --no-create-home --home-dir /config --shell /usr/sbin/nologin tradefleet; \
     # A named volume mounted here takes over this owner.
     install -d -o 911 -g 911 -m 0700 /config; \
     install -d -m 0755 /run/tradefleet /opt/tradefleet; \
     # Nothing in here may raise its privileges, whatever the container is started with.
-    find / -xdev -type f -perm /6000 -exec chmod a-s {} +
+    find / -xdev -perm /6000 -exec chmod a-s {} +
 
 COPY bot-fourni/ /opt/tradefleet/
 

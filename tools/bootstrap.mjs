@@ -2,35 +2,21 @@
 /**
  * Makes a machine ready for Tradefleet: packages, build, nats-server, Docker, images, Python.
  * Uses Node's builtins only, because it runs before any package is installed.
- * The steps are in tools/bootstrap/, one file each; their order is here and nowhere else.
+ * The steps are in tools/bootstrap/, one file each; steps.mjs has their order.
  */
 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HELP, readArguments } from './bootstrap/arguments.mjs';
-import { baseImageStep } from './bootstrap/base-image.step.mjs';
-import { dockerEngineStep } from './bootstrap/docker-engine.step.mjs';
 import { EXIT_OK, EXIT_STEP_FAILED, EXIT_USAGE, StepFailure, UsageFailure } from './bootstrap/failure.mjs';
 import { takeLock } from './bootstrap/lock.mjs';
 import { thisMachine } from './bootstrap/machine.mjs';
-import { natsServerStep } from './bootstrap/nats-server.step.mjs';
-import { paperImageStep } from './bootstrap/paper-image.step.mjs';
 import { readRecord, writeRecord } from './bootstrap/record.mjs';
 import { inSeconds, Reporter } from './bootstrap/reporter.mjs';
+import { stepsFor } from './bootstrap/steps.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const NODE_MAJOR_LEAST = 20;
-
-const runsServices = ({ purpose }) => purpose !== 'check';
-const runsContainers = (options) => runsServices(options) && options.driver === 'docker';
-
-/** The steps in their order, each with the purposes and drivers that need it. */
-const STEPS = [
-  { step: natsServerStep, when: runsServices },
-  { step: dockerEngineStep, when: runsContainers },
-  { step: baseImageStep, when: runsContainers },
-  { step: paperImageStep, when: runsContainers },
-];
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -49,7 +35,9 @@ async function main(words) {
     return EXIT_OK;
   }
   if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_LEAST) {
-    process.stderr.write(`Node ${process.versions.node} is too old: install Node ${NODE_MAJOR_LEAST} or newer.\n`);
+    process.stderr.write(
+      `Node ${process.versions.node} is too old: install Node ${NODE_MAJOR_LEAST} or newer.\n`,
+    );
     return EXIT_USAGE;
   }
   return bootstrap(options);
@@ -66,6 +54,9 @@ async function bootstrap(options) {
       onWait: (pid) => reporter.line(`Another bootstrap (pid ${pid}) is at work here; waiting for it ...`),
     });
     const context = { root: ROOT, machine: thisMachine(), reporter, options, record: readRecord(ROOT) };
+    // The record tells its readers what they may use, so an engine of an earlier run does not stay in it.
+    if (options.driver === 'process')
+      Object.assign(context.record, { docker: null, images: { paper: null } });
     await runSteps(context, outcome);
     outcome.ok = true;
     outcome.record = context.record;
@@ -82,8 +73,7 @@ async function bootstrap(options) {
 }
 
 async function runSteps(context, outcome) {
-  for (const { step, when } of STEPS) {
-    if (!when(context.options)) continue;
+  for (const step of stepsFor(context.options)) {
     const startedMs = performance.now();
     const seconds = () => Number(((performance.now() - startedMs) / 1000).toFixed(2));
     context.reporter.begin(step.name);

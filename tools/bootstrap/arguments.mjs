@@ -1,6 +1,7 @@
 /** Reads the command line of the bootstrap. */
 
 import { UsageFailure } from './failure.mjs';
+import { driverGivenToNpm } from './npm-command.mjs';
 
 export const PURPOSES = ['start', 'test', 'check'];
 export const DRIVERS = ['docker', 'process'];
@@ -19,7 +20,7 @@ when it is needed; running it twice changes nothing.
   --help          this text
 
 Environment
-  TRADEFLEET_DRIVER   the driver, when --driver is not given
+  TRADEFLEET_DRIVER   the driver, when --driver is given neither here nor to npm start
   XDG_CACHE_HOME      where downloaded binaries are kept (default ~/.cache)
   DOCKER_HOST         unix://PATH of the Docker Engine to use
 
@@ -30,10 +31,11 @@ Details: docs/INSTALLATION.md
 /**
  * @param {readonly string[]} words the arguments after the script's name
  * @param {Readonly<Record<string, string | undefined>>} env
+ * @param {(env: object) => string | undefined} [typed] what `npm start` was given
  * @returns {{purpose: string, driver: string, json: boolean, help: boolean}}
  * @throws {UsageFailure} for an unknown option or value
  */
-export function readArguments(words, env) {
+export function readArguments(words, env, typed = driverGivenToNpm) {
   const options = { purpose: 'start', driver: undefined, json: false, help: false };
   const rest = [...words];
   while (rest.length > 0) {
@@ -45,7 +47,10 @@ export function readArguments(words, env) {
     else if (name === '--driver') options.driver = valueOf(name, inline, rest, DRIVERS);
     else throw new UsageFailure(`Unknown argument ${JSON.stringify(word)}.`);
   }
-  options.driver ??= driverFromEnvironment(env);
+  options.driver ??=
+    driverFrom(typed(env), 'npm start --driver') ??
+    driverFrom(env.TRADEFLEET_DRIVER, 'TRADEFLEET_DRIVER') ??
+    'docker';
   return options;
 }
 
@@ -62,11 +67,10 @@ function valueOf(name, inline, rest, allowed) {
   return value;
 }
 
-function driverFromEnvironment(env) {
-  const value = env.TRADEFLEET_DRIVER;
-  if (value === undefined || value === '') return 'docker';
+function driverFrom(value, source) {
+  if (value === undefined || value === '') return undefined;
   if (!DRIVERS.includes(value)) {
-    throw new UsageFailure(`TRADEFLEET_DRIVER must be one of ${DRIVERS.join(', ')}.`);
+    throw new UsageFailure(`${source} must be one of ${DRIVERS.join(', ')}.`);
   }
   return value;
 }

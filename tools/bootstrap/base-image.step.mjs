@@ -18,7 +18,7 @@ const MAKE_TIMEOUT_MS = 10 * 60_000;
 const LEFT_OUT = ['man', 'doc', 'info', 'locale', 'lintian', 'linda', 'groff'];
 
 export const baseImageStep = {
-  name: 'base image',
+  name: 'base-image',
 
   /** @returns {Promise<string>} */
   async run(context) {
@@ -59,7 +59,9 @@ async function provide(context) {
 async function make(context) {
   const { machine, reporter } = context;
   if (!machine.which('mmdebstrap')) {
-    await installPackages(machine, ['mmdebstrap'], { doing: (text) => reporter.doing(text) });
+    await installPackages(machine, ['mmdebstrap', 'debian-archive-keyring'], {
+      doing: (text) => reporter.doing(text),
+    });
   }
   reporter.doing(`making ${BASE_IMAGE} with mmdebstrap, about half a minute`);
   try {
@@ -97,5 +99,7 @@ async function importTree({ engine, machine, reporter }, mirrors) {
 /** The standard source files of a Debian of the same release, so that third-party ones stay out. */
 function hostSources(machine) {
   if (machine.release.ID !== 'debian' || machine.codename !== SUITE) return [];
-  return ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list'].filter((path) => existsSync(path));
+  return ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list'].filter((path) =>
+    existsSync(path),
+  );
 }

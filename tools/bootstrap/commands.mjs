@@ -77,7 +77,7 @@ export async function run(file, args, options) {
   }
 
   // A consumer that gives up would leave the program writing to nobody until its time is up.
-  taken.catch(() => child.stdout.destroy());
+  taken.catch(() => signalGroup(child, 'SIGTERM'));
   const [end, consumer] = await Promise.all([ending(child, options.timeoutMs), settled(taken)]);
   if (consumer.status === 'rejected' && consumer.reason instanceof StepFailure) throw consumer.reason;
   if (end.problem !== undefined) {
@@ -102,19 +102,12 @@ function ending(child, timeoutMs) {
   return new Promise((resolve) => {
     let late = false;
     let killTimer;
-    const signalGroup = (signal) => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, signal);
-      } catch (error) {
-        if (error.code !== 'ESRCH') throw error;
-      }
-    };
     const timer = setTimeout(() => {
       late = true;
-      signalGroup('SIGTERM');
-      killTimer = setTimeout(() => signalGroup('SIGKILL'), KILL_GRACE_MS);
+      signalGroup(child, 'SIGTERM');
+      killTimer = setTimeout(() => signalGroup(child, 'SIGKILL'), KILL_GRACE_MS);
     }, timeoutMs);
-    const forward = (signal) => signalGroup(signal);
+    const forward = (signal) => signalGroup(child, signal);
     process.on('SIGINT', forward).on('SIGTERM', forward);
 
     const finish = (end) => {
@@ -131,6 +124,15 @@ function ending(child, timeoutMs) {
       else finish({});
     });
   });
+}
+
+/** A child leads its own process group: what it started itself is reached as well. */
+function signalGroup(child, signal) {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, signal);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
 }
 
 function describe(file, args) {

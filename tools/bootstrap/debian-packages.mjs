@@ -20,7 +20,11 @@ export function canInstallPackages(machine) {
  * @param {readonly string[]} packages
  * @param {{doing: (text: string) => void, remedy?: string, listsAreFresh?: () => boolean}} options
  */
-export async function installPackages(machine, packages, { doing, remedy, listsAreFresh = defaultListsAreFresh }) {
+export async function installPackages(
+  machine,
+  packages,
+  { doing, remedy, listsAreFresh = defaultListsAreFresh },
+) {
   const env = { ...machine.env, DEBIAN_FRONTEND: 'noninteractive' };
   const update = () => {
     doing('apt-get update');

@@ -48,9 +48,13 @@ export function socketCandidates({ env, platform, home }) {
   const host = env.DOCKER_HOST;
   if (host) {
     if (!host.startsWith('unix://')) {
-      throw new CannotInstall(`DOCKER_HOST is ${JSON.stringify(host)}, and only unix:// sockets can be used.`, {
-        remedy: 'The agent shares directories with its containers, so the engine must run on this machine: set DOCKER_HOST=unix:///path/to/docker.sock, or unset it.',
-      });
+      throw new CannotInstall(
+        `DOCKER_HOST is ${JSON.stringify(host)}, and only unix:// sockets can be used.`,
+        {
+          remedy:
+            'The agent shares directories with its containers, so the engine must run on this machine: set DOCKER_HOST=unix:///path/to/docker.sock, or unset it.',
+        },
+      );
     }
     return [host.slice('unix://'.length)];
   }
@@ -99,7 +103,8 @@ async function provide(context, sockets, failures) {
     }
     await installPackages(machine, ENGINE_PACKAGES, {
       doing: (text) => reporter.doing(text),
-      remedy: 'Install Docker Engine by hand (https://docs.docker.com/engine/install/), or run with --driver process.',
+      remedy:
+        'Install Docker Engine by hand (https://docs.docker.com/engine/install/), or run with --driver process.',
     });
     dockerd = machine.which('dockerd');
     if (!dockerd) throw new StepFailure('The package docker.io was installed, but there is no dockerd.');
@@ -124,7 +129,10 @@ async function start(context, dockerd, socketPath) {
   const log = logFile(context);
   const logFd = openSync(log, 'a', 0o600);
   try {
-    const env = { ...machine.env, PATH: `${machine.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin` };
+    const env = {
+      ...machine.env,
+      PATH: `${machine.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`,
+    };
     const daemon = machine.startDetached(dockerd, ['--log-level', 'warn'], { env, logFd });
     await waitUntilReady(engine, daemon.exitCode, log);
   } finally {
@@ -132,24 +140,17 @@ async function start(context, dockerd, socketPath) {
   }
 }
 
-function logFile({ root }) {
-  const inSystem = '/var/log/tradefleet-dockerd.log';
-  const path = isWritableFolder('/var/log') ? inSystem : join(root, '.tradefleet', 'dockerd.log');
-  mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });
+/** Where the daemon's own messages go; what earlier runs left there is bounded. */
+function logFile({ machine, root }) {
+  const folder = machine.logFolder ?? join(root, '.tradefleet');
+  const path = join(folder, machine.logFolder ? 'tradefleet-dockerd.log' : 'dockerd.log');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   try {
     if (statSync(path).size > LOG_BYTES_MAX) truncateSync(path);
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
   }
   return path;
-}
-
-function isWritableFolder(path) {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
 }
 
 async function waitUntilReady(engine, exitCode, log) {
@@ -164,14 +165,20 @@ async function waitUntilReady(engine, exitCode, log) {
     }
     const code = exitCode();
     if (code !== null) {
-      throw new StepFailure(`dockerd ended with code ${code}.`, { output: endOf(log), remedy: startRemedy(log) });
+      throw new StepFailure(`dockerd ended with code ${code}.`, {
+        output: endOf(log),
+        remedy: startRemedy(log),
+      });
     }
     await delay(POLL_MS);
   }
-  throw new StepFailure(`dockerd was started, but is not ready after ${READY_TIMEOUT_MS / 1000} s: ${reason}`, {
-    output: endOf(log),
-    remedy: startRemedy(log),
-  });
+  throw new StepFailure(
+    `dockerd was started, but is not ready after ${READY_TIMEOUT_MS / 1000} s: ${reason}`,
+    {
+      output: endOf(log),
+      remedy: startRemedy(log),
+    },
+  );
 }
 
 function endOf(log) {

@@ -30,7 +30,12 @@ function usesProxy(env) {
 }
 
 async function downloadWithCurl(machine, curl, url, to) {
-  const limits = ['--max-filesize', String(DOWNLOAD_BYTES_MAX), '--max-time', String(DOWNLOAD_TIMEOUT_MS / 1000)];
+  const limits = [
+    '--max-filesize',
+    String(DOWNLOAD_BYTES_MAX),
+    '--max-time',
+    String(DOWNLOAD_TIMEOUT_MS / 1000),
+  ];
   const args = ['--fail', '--silent', '--show-error', '--location', '--proto', '=https', ...limits];
   await machine.run(curl, [...args, '--output', to, url], { timeoutMs: DOWNLOAD_TIMEOUT_MS + 5_000 });
 }
@@ -39,7 +44,11 @@ async function downloadWithFetch(url, to, progress) {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(DOWNLOAD_TIMEOUT_MS) });
     if (!response.ok || response.body === null) throw new Error(`the server answered ${response.status}`);
-    await pipeline(Readable.fromWeb(response.body), counting(progress), createWriteStream(to, { mode: 0o600 }));
+    await pipeline(
+      Readable.fromWeb(response.body),
+      counting(progress),
+      createWriteStream(to, { mode: 0o600 }),
+    );
   } catch (error) {
     const reason = error.cause?.code ?? error.message;
     throw new StepFailure(`${url} could not be downloaded: ${reason}.`, { cause: error });

@@ -58,7 +58,9 @@ export function engineAt(socketPath) {
 
     /** Removes a tag, and the image with its last tag. Never by force. @param {string} reference */
     async removeImage(reference) {
-      await call('DELETE', `/images/${encodeReference(reference)}?force=false&noprune=false`, { timeoutMs: 60_000 });
+      await call('DELETE', `/images/${encodeReference(reference)}?force=false&noprune=false`, {
+        timeoutMs: 60_000,
+      });
     },
 
     /**
@@ -91,7 +93,10 @@ export function engineAt(socketPath) {
      *   networkMode?: string, timeoutMs: number, onProgress: (text: string) => void}} build
      * @returns {Promise<void>} @throws {StepFailure} with the last lines of the build
      */
-    async build(context, { dockerfile, tag, buildArguments, labels = {}, networkMode, timeoutMs, onProgress }) {
+    async build(
+      context,
+      { dockerfile, tag, buildArguments, labels = {}, networkMode, timeoutMs, onProgress },
+    ) {
       const query = new URLSearchParams({ dockerfile, t: tag, rm: '1', forcerm: '1' });
       query.set('buildargs', JSON.stringify(buildArguments));
       query.set('labels', JSON.stringify(labels));
@@ -120,7 +125,9 @@ function readProgress(onProgress) {
   const last = new LastLines();
   return (message) => {
     if (message.error !== undefined) {
-      throw new StepFailure(`The Docker Engine says: ${String(message.error).trim()}`, { output: last.toString() });
+      throw new StepFailure(`The Docker Engine says: ${String(message.error).trim()}`, {
+        output: last.toString(),
+      });
     }
     const text = message.stream ?? [message.status, message.id, message.progress].filter(Boolean).join(' ');
     last.push(text.endsWith('\n') ? text : `${text}\n`).forEach(onProgress);
@@ -135,7 +142,11 @@ function send(socketPath, method, path, { timeoutMs = ANSWER_TIMEOUT_MS, totalMs
     const call = request({ socketPath, method, path, headers, timeout: timeoutMs, signal });
     const what = `${method} ${path.split('?')[0]}`;
     const fail = (error) => {
-      reject(error instanceof StepFailure ? error : new StepFailure(`${what}: ${reasonOf(error)}`, { cause: error }));
+      reject(
+        error instanceof StepFailure
+          ? error
+          : new StepFailure(`${what}: ${reasonOf(error)}`, { cause: error }),
+      );
       call.destroy();
     };
     call.on('timeout', () => fail(new Error(`no answer from the Docker Engine for ${timeoutMs / 1000} s`)));
@@ -151,7 +162,9 @@ function send(socketPath, method, path, { timeoutMs = ANSWER_TIMEOUT_MS, totalMs
 }
 
 function reasonOf(error) {
-  return error.name === 'TimeoutError' || error.code === 'ABORT_ERR' ? 'it took too long' : (error.code ?? error.message);
+  return error.name === 'TimeoutError' || error.code === 'ABORT_ERR'
+    ? 'it took too long'
+    : (error.code ?? error.message);
 }
 
 /** Reads an answer; hands each line of it to `onMessage` as JSON when there is one. */
@@ -166,10 +179,13 @@ async function receive(response, { what, onMessage }) {
       text = lines.pop();
       lines.filter((line) => line.trim() !== '').forEach((line) => onMessage(JSON.parse(line)));
     }
-    if (text.length > ANSWER_BYTES_MAX) throw new StepFailure(`${what}: the Docker Engine's answer is too long`);
+    if (text.length > ANSWER_BYTES_MAX)
+      throw new StepFailure(`${what}: the Docker Engine's answer is too long`);
   }
   if (refused) {
-    throw new EngineRefusal(`The Docker Engine refused ${what}: ${messageIn(text)}`, { status: response.statusCode });
+    throw new EngineRefusal(`The Docker Engine refused ${what}: ${messageIn(text)}`, {
+      status: response.statusCode,
+    });
   }
   if (onMessage && text.trim() !== '') onMessage(JSON.parse(text));
   return text;

@@ -3,13 +3,24 @@
  * pid and start time, so that a holder that died, or a pid used again, is recognised.
  */
 
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { StepFailure } from './failure.mjs';
 
 const POLL_MS = 200;
+/** Another waiter may be removing the stale lock just now. */
+const TAKEOVER_PAUSE_MS = 5;
 /** A cold bootstrap takes about four minutes; a slow link or machine may take several times that. */
 export const WAIT_MS = 30 * 60_000;
 /** Taking over is a matter of microseconds: a takeover file this old was left by a crash. */
@@ -21,7 +32,10 @@ const TAKEOVER_STALE_MS = 10_000;
  * @returns {Promise<() => void>} gives the lock back
  * @throws {StepFailure} when another bootstrap held it all the time
  */
-export async function takeLock(path, { onWait, waitMs = WAIT_MS, holder = thisProcess(), isAlive = holderIsAlive }) {
+export async function takeLock(
+  path,
+  { onWait, waitMs = WAIT_MS, holder = thisProcess(), isAlive = holderIsAlive },
+) {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const mine = JSON.stringify({ ...holder, token: randomUUID() });
   const until = performance.now() + waitMs;
@@ -31,12 +45,16 @@ export async function takeLock(path, { onWait, waitMs = WAIT_MS, holder = thisPr
     const other = readHolder(path);
     if (other !== undefined && !isAlive(other)) {
       removeStale(path, isAlive);
+      await delay(TAKEOVER_PAUSE_MS);
       continue;
     }
     if (performance.now() >= until) {
-      throw new StepFailure(`Another bootstrap (pid ${other?.pid ?? 'unknown'}) has held ${path} for too long.`, {
-        remedy: 'Wait for it or end it, then run this again.',
-      });
+      throw new StepFailure(
+        `Another bootstrap (pid ${other?.pid ?? 'unknown'}) has held ${path} for too long.`,
+        {
+          remedy: 'Wait for it or end it, then run this again.',
+        },
+      );
     }
     if (!announced && other !== undefined) {
       announced = true;

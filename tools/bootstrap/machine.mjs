@@ -1,6 +1,6 @@
 /** What kind of machine this is, and the few ways in which the bootstrap touches it. Tests pass their own. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { isExecutableFile, run, startDetached, which } from './commands.mjs';
@@ -25,12 +25,23 @@ export function thisMachine({ env = process.env } = {}) {
     hasSystemd: existsSync('/run/systemd/system'),
     cacheFolder: join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'tradefleet'),
     home: homedir(),
+    logFolder: isWritable('/var/log') ? '/var/log' : undefined,
     exists: existsSync,
     isExecutable: isExecutableFile,
     which: (name) => which(name, env, SYSTEM_FOLDERS),
+    whichIn: (name, otherEnv) => which(name, otherEnv),
     run,
     startDetached,
   };
+}
+
+function isWritable(folder) {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readRelease() {

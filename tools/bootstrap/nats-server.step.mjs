@@ -52,7 +52,9 @@ async function onPath(machine, reporter) {
 
 async function inCache(machine) {
   // The folder's name tells the version: no need to start the program to ask for it.
-  const version = [GO_VERSION, ARCHIVE_VERSION].find((each) => machine.isExecutable(cachedPath(machine, each)));
+  const version = [GO_VERSION, ARCHIVE_VERSION].find((each) =>
+    machine.isExecutable(cachedPath(machine, each)),
+  );
   return version && { path: cachedPath(machine, version), version, how: 'in the cache' };
 }
 
@@ -142,7 +144,9 @@ async function intoCache(machine, version, make) {
     const made = await make(folder);
     const found = await versionOf(machine, made.path);
     if (found?.join('.') !== version) {
-      throw new StepFailure(`the new nats-server says it is ${found?.join('.') ?? 'nothing'}, not ${version}`);
+      throw new StepFailure(
+        `the new nats-server says it is ${found?.join('.') ?? 'nothing'}, not ${version}`,
+      );
     }
     const path = cachedPath(machine, version);
     mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });

@@ -22,12 +22,13 @@ const CONFLICT = 409;
 const NOT_FOUND = 404;
 
 export const paperImageStep = {
-  name: 'paper image',
+  name: 'paper-image',
 
   /** @returns {Promise<string>} */
   async run(context) {
     const { engine, record, root } = context;
-    if (!existsSync(join(root, ENTRY))) throw new StepFailure(`${ENTRY} is missing: the working tree is not complete.`);
+    if (!existsSync(join(root, ENTRY)))
+      throw new StepFailure(`${ENTRY} is missing: the working tree is not complete.`);
     const dockerfile = readFileSync(join(root, DOCKERFILE));
     const files = runtimeFiles(root);
     const version = `src-${contentHash(files, [dockerfile.toString('utf8'), context.baseImageId])}`;

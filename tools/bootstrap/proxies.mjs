@@ -12,7 +12,9 @@ const NAMES = ['http_proxy', 'https_proxy', 'no_proxy', 'HTTP_PROXY', 'HTTPS_PRO
  * @returns {Promise<Record<string, string>>}
  */
 export async function proxyVariables(machine) {
-  const set = Object.fromEntries(NAMES.filter((name) => machine.env[name]).map((name) => [name, machine.env[name]]));
+  const set = Object.fromEntries(
+    NAMES.filter((name) => machine.env[name]).map((name) => [name, machine.env[name]]),
+  );
   if (set.http_proxy || set.HTTP_PROXY || !machine.isDebian) return set;
   const proxy = await aptProxy(machine);
   return proxy ? { ...set, http_proxy: proxy } : set;
