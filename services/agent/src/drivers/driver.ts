@@ -29,16 +29,26 @@ export interface TaskSpec {
   readonly stopGraceMs: number;
 }
 
-/** A container (or its like) that carries our labels. */
-export interface TaskHandle {
-  /** The driver's own name for it: container id, pid and start time, ... */
+/** Enough to end and remove a task, also one whose labels cannot be read. */
+export interface TaskRef {
+  /** The driver's own name for it (container id, pid and start time, ...). Never used again for another task. */
   readonly id: string;
+}
+
+/** A container (or its like) that carries our labels. */
+export interface TaskHandle extends TaskRef {
   readonly allocation: string;
   readonly account: string;
   readonly bot: string;
   readonly tenant: string;
   readonly epoch: number;
   readonly runtime: RuntimeName;
+}
+
+/** Ours by its host label, but what it runs for cannot be told: kill and destroy it. */
+export interface UnreadableTask extends TaskRef {
+  /** What is wrong with it, for people. */
+  readonly why: string;
 }
 
 export interface TaskStatus {
@@ -59,6 +69,7 @@ export interface TaskExit {
 }
 
 export interface TaskStats {
+  /** Thousandths of a core: since the last call for this task, or since its start at the first. */
   readonly cpuMillis: number;
   readonly memoryMiB: number;
   readonly pids: number;
@@ -84,43 +95,79 @@ export type PrepareStep = 'image' | 'network' | 'volume' | 'create';
  * reason; none throws for a thing that is already as wanted. Nothing secret goes in or out.
  *
  *   prepare(image) -> prepare(network) -> prepare(volume) -> prepare(create) -> start -> wait -> destroy
- *                                                                          \-> stop -^
+ *         \________________\__________________\__________________\             \-> stop | kill -^
+ *                                                              \-> discard
  */
 export interface Driver {
+  /** Measures the host anew. Throws when the host cannot enforce what the runtime contract promises. */
   fingerprint(): Promise<Fingerprint>;
   /**
    * Owner of files the bot must be able to read in its run directory, or null when it runs as the agent's own user.
    */
   readonly runUser: { readonly uid: number; readonly gid: number } | null;
+  /**
+   * Whether a real bot reads and writes the run directory. When false, no file need be written, no `status.json` will
+   * appear, and a started task counts as having passed every readiness stage.
+   */
+  readonly usesRunDir: boolean;
+  /**
+   * `create` takes the name `bot-<account>`, one holder per account on the engine: adopts what this allocation made
+   * before, removes the dead remains of a lower epoch, and else throws `name-taken`.
+   */
   prepare(step: PrepareStep, task: TaskSpec): Promise<void>;
-  /** Starts what `create` made; at most `starts_parallel_max` at a time on one host. */
+  /**
+   * Starts what `create` made; at most `starts_parallel_max` at a time on one host. A running task is left alone, one
+   * that has ended is started again. Throws `task-missing` when there is nothing to start.
+   */
   start(task: TaskSpec): Promise<TaskHandle>;
   /** Every task with our labels on this host, whatever its state. What cannot be read is reported, not skipped. */
-  recover(): Promise<{ handles: TaskHandle[]; unreadable: string[] }>;
+  recover(): Promise<{ handles: TaskHandle[]; unreadable: UnreadableTask[] }>;
   /** Resolves when the task has ended; survives reconnects of the engine. Rejects only on abort. */
   wait(handle: TaskHandle, signal: AbortSignal): Promise<TaskExit>;
   /** SIGTERM, then SIGKILL after the grace; resolves when it is dead. */
   stop(handle: TaskHandle, graceMs: number): Promise<void>;
   /** SIGKILL now; resolves when it is dead. */
-  kill(handle: TaskHandle): Promise<void>;
-  /** Removes container and network; keeps the named volume. */
-  destroy(handle: TaskHandle): Promise<void>;
+  kill(task: TaskRef): Promise<void>;
+  /** Removes container and network, killing what still runs; keeps the named volume. */
+  destroy(task: TaskRef): Promise<void>;
+  /**
+   * Removes whatever `prepare` and `start` have made for this allocation, also when they failed half-way and there is
+   * no handle. Never touches what another allocation of the account has made; keeps the named volume.
+   */
+  discard(task: TaskSpec): Promise<void>;
+  /**
+   * Removes what is left on this host of allocations that are not in `live` and have no task any more (networks,
+   * records of ended processes). Returns how many things went.
+   */
+  sweep(live: ReadonlySet<string>): Promise<number>;
   inspect(handle: TaskHandle): Promise<TaskStatus>;
+  /** Zero for a task that does not run. Throws `task-missing`. */
   stats(handle: TaskHandle): Promise<TaskStats>;
-  /** The last lines, oldest first; at most `lines`, each cut at 8 KiB. */
+  /** The last lines, oldest first; at most `lines`, each cut at 8 KiB. Throws `task-missing`. */
   logs(handle: TaskHandle, lines: number): Promise<LogLine[]>;
-  /** Calls back for each event until the signal aborts; reconnects by itself and then re-lists. */
+  /**
+   * Calls back for each event until the signal aborts; reconnects by itself and then re-lists. An event may come twice
+   * and tells only that it is worth looking. What was there before the call is not reported: call this, then `recover`.
+   */
   events(onEvent: (event: TaskEvent) => void, signal: AbortSignal): void;
+  /** Ends every call under way. Tasks go on running. */
   close(): Promise<void>;
+}
+
+/** Where drivers tell what no caller waits for. A pino logger is one. */
+export interface DriverLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
 }
 
 export type DriverFault =
   | 'image-missing'
+  | 'task-missing' // nothing was created, or it was removed
   | 'name-taken' // another allocation of the account holds the name on this host
   | 'engine-unavailable'
   | 'engine-timeout'
   | 'engine-refused'
-  | 'no-capacity';
+  | 'no-capacity'; // addresses or disk have run out
 
 /** `retry` says whether the same call may succeed later. */
 export class DriverError extends Error {
