@@ -110,8 +110,12 @@ export class DesiredAndActualState1700000000001 implements MigrationInterface {
         -- Set once when the scheduler wants it to end; the reason becomes the allocation's when it has.
         stop_reason text,
         stop_requested_at timestamptz,
-        -- When the newest command for it was put into the outbox, to send it again if nothing comes of it.
+        -- End of the grace it has for stopping; its lease is not renewed beyond.
+        stop_deadline_at timestamptz,
+        -- When the newest command for it was put into the outbox, to send it again if nothing comes of it, and how
+        -- many there were since it last got on.
         commanded_at timestamptz,
+        commands_sent integer NOT NULL DEFAULT 0,
         created_at timestamptz NOT NULL DEFAULT now(),
         updated_at timestamptz NOT NULL DEFAULT now(),
         running_at timestamptz,
@@ -123,6 +127,15 @@ export class DesiredAndActualState1700000000001 implements MigrationInterface {
       CREATE INDEX allocations_live_by_host ON scheduler.allocations (host)
         WHERE state IN ('placed', 'accepted', 'preparing', 'starting', 'running', 'stopping');
       CREATE INDEX allocations_by_bot ON scheduler.allocations (bot, epoch DESC);
+
+      -- Who leads. One row; the term grows with every taking over and fences every write of the leader.
+      CREATE TABLE scheduler.leadership (
+        one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
+        term integer NOT NULL CHECK (term >= 0),
+        holder text NOT NULL,
+        since timestamptz NOT NULL DEFAULT now()
+      );
+      INSERT INTO scheduler.leadership (term, holder) VALUES (0, 'nobody');
 
       CREATE TABLE scheduler.operations (
         id uuid PRIMARY KEY,
