@@ -42,6 +42,16 @@ export const Reason = z
 /** Milliseconds on the host's CLOCK_BOOTTIME. */
 export const BoottimeMs = z.number().nonnegative();
 
+/**
+ * Text of at most `length_max` UTF-16 code units, several lines allowed. Without NUL and lone surrogates: Postgres
+ * can store neither.
+ */
+export const PlainText = (length_max: number) =>
+  z
+    .string()
+    .max(length_max)
+    .regex(/^[^\p{Cs}\0]*$/u, 'must be well-formed text without NUL');
+
 /** Public key as RFC 7517 JWK: Ed25519 to verify signatures, X25519 to seal grants. */
 export const PublicJwk = z
   .strictObject({

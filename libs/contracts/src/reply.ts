@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PlainText } from './names.js';
 import { Problem } from './problem.js';
 
 /** What every NATS request is answered: the result, or the problem. Plain JSON, so a stock client reads it. */
@@ -23,5 +24,5 @@ export const writeFields = { idempotencyKey: IdempotencyKey.optional() };
 /** Keyset paging: `after` is the last name or id of the page before. */
 export const pageFields = {
   limit: z.int().min(1).max(500).default(100),
-  after: z.string().max(64).optional(),
+  after: PlainText(64).optional(),
 };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Allocation, AllocationState } from '../allocation/allocation.schema.js';
-import { Actor, Generation, Id, Name, Reason, Timestamp } from '../names.js';
+import { Actor, Generation, Id, Name, PlainText, Reason, Timestamp } from '../names.js';
 import { RuntimeName, Stage } from '../runtime/runtime.catalogue.js';
 import { pageFields, writeFields } from '../reply.js';
 
@@ -19,7 +19,7 @@ export const Constraint = z
   .strictObject({
     label: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
     operator: z.enum(['in', 'not-in', 'exists']),
-    values: z.array(z.string().min(1).max(63)).max(20).default([]),
+    values: z.array(PlainText(63).min(1)).max(20).default([]),
   })
   .meta({ id: 'Constraint' });
 export type Constraint = z.infer<typeof Constraint>;
@@ -28,7 +28,7 @@ export type Constraint = z.infer<typeof Constraint>;
 export const Parameters = z
   .record(
     z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,63}$/),
-    z.union([z.string().max(1000), z.number(), z.boolean()]),
+    z.union([PlainText(1000), z.number(), z.boolean()]),
   )
   .refine((p) => Object.keys(p).length <= 100, 'must have at most 100 entries')
   .meta({ id: 'Parameters' });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { BrokerLogin, BrokerServer } from '../account/account.schema.js';
 import { Constraint, Parameters, Policies, Resources } from '../bot/bot.schema.js';
-import { Id, Name } from '../names.js';
+import { Id, Name, PlainText } from '../names.js';
 import { writeFields } from '../reply.js';
 import { RuntimeName } from '../runtime/runtime.catalogue.js';
 
@@ -23,7 +23,7 @@ export const ManifestBot = z
 export const ManifestTenant = z
   .strictObject({
     name: Name,
-    displayName: z.string().min(1).max(100).optional(),
+    displayName: PlainText(100).min(1).optional(),
     accounts: z
       .array(z.strictObject({ name: Name, server: BrokerServer, login: BrokerLogin }))
       .max(1000)

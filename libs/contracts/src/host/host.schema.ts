@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Generation, Id, Name, PublicJwk, Reason, Timestamp } from '../names.js';
+import { Generation, Id, Name, PlainText, PublicJwk, Reason, Timestamp } from '../names.js';
 import { RuntimeName } from '../runtime/runtime.catalogue.js';
 import { pageFields, writeFields } from '../reply.js';
 
@@ -15,7 +15,7 @@ export const Capacity = z
 export type Capacity = z.infer<typeof Capacity>;
 
 export const Labels = z
-  .record(z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/), z.string().min(1).max(63))
+  .record(z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/), PlainText(63).min(1))
   .refine((l) => Object.keys(l).length <= 32, 'must have at most 32 entries')
   .meta({ id: 'Labels' });
 export type Labels = z.infer<typeof Labels>;
