@@ -1,0 +1,20 @@
+import { readBootstrapRecord } from './bootstrap-record.js';
+
+export interface TestDocker {
+  readonly socketPath: string;
+  readonly version: string;
+  /** Reference of the paper bot image, null before it has been built. */
+  readonly paperImage: { readonly ref: string; readonly id: string } | null;
+}
+
+/** The Docker Engine for tests. A test that needs it fails where there is none: it never passes by skipping. */
+export function testDocker(): TestDocker {
+  const record = readBootstrapRecord();
+  const docker = record?.docker ?? null;
+  if (docker === null) {
+    throw new Error(
+      'This test needs Docker and .tradefleet/bootstrap.json names none. Run `node tools/bootstrap.mjs --for test`.',
+    );
+  }
+  return { ...docker, paperImage: record?.images?.paper ?? null };
+}
