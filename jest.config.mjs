@@ -1,3 +1,8 @@
+import { readFileSync } from 'node:fs';
+
+// The build leaves specs out; everything else is compiled for tests as it is for production.
+const { exclude: _specs, ...swc } = JSON.parse(readFileSync(new URL('.swcrc', import.meta.url), 'utf8'));
+
 /** One configuration for every spec: unit specs stand beside their source, scenarios in e2e/. */
 export default {
   rootDir: '.',
@@ -15,7 +20,7 @@ export default {
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   modulePathIgnorePatterns: ['<rootDir>/dist'],
-  transform: { '^.+\\.ts$': ['@swc/jest', { exclude: [] }] },
+  transform: { '^.+\\.ts$': ['@swc/jest', { ...swc, swcrc: false }] },
   testTimeout: 60_000,
   maxWorkers: 2,
 };

@@ -1,0 +1,3 @@
+export * from './gateway.client.js';
+export * from './http-request.js';
+export * from './server-sent-events.js';
