@@ -1,0 +1,61 @@
+import { z } from 'zod';
+import type { PlacementStrategy } from './placement/placement.score.js';
+
+/** DI token of a `RuntimeSettings`. */
+export const RUNTIME_SETTINGS = Symbol('RuntimeSettings');
+/** DI token of a `LeadershipDatabase`. */
+export const LEADERSHIP_DATABASE = Symbol('LeadershipDatabase');
+
+/** Where the connection that holds the leader's lock goes: the same database as everything else. */
+export interface LeadershipDatabase {
+  readonly connectionString: string;
+}
+
+/** Fields for the configuration of the service; each has a default that suits production. */
+export const runtimeConfigFields = {
+  /** T of LEASES: how long a renewed lease lasts from the moment the agent sent the heartbeat. */
+  leaseTtlMs: z.int().min(1000).max(600_000).default(15_000),
+  /** Heartbeats an agent is asked to send in a lease. */
+  heartbeatsPerLease: z.int().min(2).max(50).default(5),
+  /** rho of LEASES: by how much the clocks of a host and the scheduler may run apart; at least 0.0005. */
+  leaseClockDrift: z.number().min(0.0005).max(0.1).default(0.001),
+  /** Wait beyond the end of a lease before the account is given away. */
+  leaseLockDelayMs: z.int().min(0).max(600_000).default(1000),
+  /** Heartbeats in which a host may leave out what it should have, before that counts as gone. */
+  heartbeatsMissingMax: z.int().min(1).max(100).default(3),
+  placementStrategy: z.enum(['spread', 'binpack']).default('spread'),
+  /** Allocations made in one transaction. */
+  placementBatch: z.int().min(1).max(1000).default(200),
+  /** How long a command may be carried out, from when it was made. */
+  commandTtlMs: z.int().min(10_000).max(86_400_000).default(300_000),
+  /** How long an allocation token is good for; the secrets service asks for every grant whether it is live. */
+  allocationTokenTtlMs: z
+    .int()
+    .min(60_000)
+    .max(30 * 86_400_000)
+    .default(86_400_000),
+  /** First wait before a command is sent again when nothing came of it; doubles up to the maximum. */
+  commandResendMs: z.int().min(1000).max(600_000).default(5000),
+  commandResendMaxMs: z.int().min(1000).max(600_000).default(60_000),
+  /** Longest time between two passes of the reconciler. */
+  reconcileIntervalMs: z.int().min(10).max(60_000).default(1000),
+  /** Shortest time between two passes, so that many changes make one batch. */
+  reconcileQuietMs: z.int().min(0).max(10_000).default(25),
+};
+
+const RuntimeConfig = z.object(runtimeConfigFields);
+
+/** What the runtime of the scheduler goes by; times in milliseconds. */
+export interface RuntimeSettings extends z.output<typeof RuntimeConfig> {
+  readonly heartbeatIntervalMs: number;
+  readonly placementStrategy: PlacementStrategy;
+}
+
+/** The settings that follow from a configuration that has `runtimeConfigFields`; without one, the defaults. */
+export function runtimeSettings(config: z.input<typeof RuntimeConfig> = {}): RuntimeSettings {
+  const parsed = RuntimeConfig.parse(config);
+  return {
+    ...parsed,
+    heartbeatIntervalMs: Math.max(100, Math.floor(parsed.leaseTtlMs / parsed.heartbeatsPerLease)),
+  };
+}
