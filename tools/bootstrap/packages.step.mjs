@@ -23,23 +23,50 @@ export const packagesStep = {
       writeFileSync(join(root, STAMP), wanted);
       return 'as in the lock file';
     }
-    const command = hasLock ? 'ci' : 'install';
-    reporter.doing(`npm ${command}, about a minute`);
     rmSync(join(root, STAMP), { force: true });
     const npm = findNpm(root, machine);
-    // Without --include=dev, NODE_ENV=production would leave out the compiler.
-    await machine.run(npm.file, [...npm.args, command, '--include=dev', '--no-audit', '--no-fund'], {
-      cwd: root,
-      env: { ...machine.env, PATH: npm.path },
-      timeoutMs: INSTALL_TIMEOUT_MS,
-      remedy: `Run \`npm ${command}\` by hand. Behind a proxy or a private registry, configure npm first (npm config set registry ...).`,
-      onLine: (line) => reporter.progress(`npm ${command}: ${line}`),
-    });
+    const how = hasLock ? await installLocked(npm, { root, machine, reporter }) : 'npm install';
+    if (!hasLock) await runNpm(npm, ['install'], { root, machine, reporter });
     mkdirSync(join(root, 'node_modules'), { recursive: true });
     writeFileSync(join(root, STAMP), lockHash(root, machine));
-    return `installed by npm ${command}`;
+    return `installed by ${how}`;
   },
 };
+
+/**
+ * `npm ci`. It refuses a lock file without the optional packages of other platforms, which is
+ * what npm writes when its registry does not carry them; `npm install --no-save` then installs
+ * exactly the locked versions of everything that is in the lock, and does not rewrite it.
+ */
+async function installLocked(npm, context) {
+  let refused = false;
+  try {
+    const onLine = (line) => (refused ||= /\bcode EUSAGE\b/.test(line));
+    await runNpm(npm, ['ci'], { ...context, onLine });
+    return 'npm ci';
+  } catch (error) {
+    if (!refused) throw error;
+    context.reporter.warn('npm ci finds package-lock.json incomplete; using npm install --no-save');
+    await runNpm(npm, ['install', '--no-save'], context);
+    return 'npm install --no-save';
+  }
+}
+
+async function runNpm(npm, words, { root, machine, reporter, onLine }) {
+  const command = `npm ${words.join(' ')}`;
+  reporter.doing(`${command}, about a minute`);
+  // Without --include=dev, NODE_ENV=production would leave out the compiler.
+  await machine.run(npm.file, [...npm.args, ...words, '--include=dev', '--no-audit', '--no-fund'], {
+    cwd: root,
+    env: { ...machine.env, PATH: npm.path },
+    timeoutMs: INSTALL_TIMEOUT_MS,
+    remedy: `Run \`${command}\` by hand. Behind a proxy or a private registry, configure npm first (npm config set registry ...).`,
+    onLine: (line) => {
+      onLine?.(line);
+      reporter.progress(`${command}: ${line}`);
+    },
+  });
+}
 
 /** Identifies what the packages are installed from, and for which kind of machine. */
 export function lockHash(root, machine) {
