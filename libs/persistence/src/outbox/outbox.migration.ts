@@ -1,0 +1,50 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { requireIdentifier } from '../data-source.js';
+
+/**
+ * The migration that makes `<schema>.outbox` and `<schema>.outbox_producer`, for a service's list of migrations.
+ * A row is an event (`event` holds its attributes; it gets its sequence from the relay) or any other message
+ * (`subject` and `headers` are as they will be sent).
+ */
+export function outboxMigration(schema: string): new () => MigrationInterface {
+  requireIdentifier(schema);
+  return class Outbox1700000000000 implements MigrationInterface {
+    name = 'Outbox1700000000000';
+
+    async up(q: QueryRunner): Promise<void> {
+      await q.query(`
+        CREATE TABLE ${schema}.outbox (
+          id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+          message_id uuid NOT NULL CONSTRAINT outbox_message_once UNIQUE,
+          event jsonb,
+          subject text,
+          headers jsonb,
+          body text NOT NULL,
+          -- Of an event within its producer's incarnation; written before it is published for the first time.
+          sequence bigint CHECK (sequence > 0),
+          created_at timestamptz NOT NULL DEFAULT now(),
+          published_at timestamptz,
+          CONSTRAINT outbox_event_or_message CHECK (
+            (event IS NOT NULL AND subject IS NULL AND headers IS NULL)
+            OR (event IS NULL AND subject IS NOT NULL AND headers IS NOT NULL AND sequence IS NULL)),
+          CONSTRAINT outbox_published_events_are_numbered CHECK (
+            event IS NULL OR published_at IS NULL OR sequence IS NOT NULL)
+        );
+        CREATE INDEX outbox_waiting ON ${schema}.outbox (id) WHERE published_at IS NULL;
+        CREATE INDEX outbox_published ON ${schema}.outbox (published_at) WHERE published_at IS NOT NULL;
+        CREATE UNIQUE INDEX outbox_sequence_once ON ${schema}.outbox (sequence) WHERE sequence IS NOT NULL;
+
+        -- One row a producer; its lock makes one relay number at a time.
+        CREATE TABLE ${schema}.outbox_producer (
+          source text PRIMARY KEY,
+          incarnation uuid NOT NULL,
+          sequence bigint NOT NULL CHECK (sequence >= 0)
+        );
+      `);
+    }
+
+    async down(q: QueryRunner): Promise<void> {
+      await q.query(`DROP TABLE ${schema}.outbox, ${schema}.outbox_producer`);
+    }
+  };
+}

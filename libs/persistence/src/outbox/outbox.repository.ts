@@ -1,0 +1,151 @@
+import { newId, type EventTypeName } from '#libs/contracts';
+import type { DataSource, EntityManager } from 'typeorm';
+import { requireIdentifier } from '../data-source.js';
+
+/** Attributes of an event as they stand in the outbox. */
+export interface StoredEvent {
+  readonly type: EventTypeName;
+  readonly subjectId: string;
+  readonly actor: string;
+  readonly time: string;
+  readonly traceparent?: string;
+}
+
+export interface NewOutboxRow {
+  readonly messageId: string;
+  readonly event: StoredEvent | null;
+  readonly subject: string | null;
+  readonly headers: Readonly<Record<string, string>> | null;
+  readonly body: string;
+}
+
+/** A row that waits to be published. An event has its sequence by now. */
+export interface WaitingRow extends NewOutboxRow {
+  /** Decimal, as Postgres gives a bigint. */
+  readonly id: string;
+  readonly sequence: number | null;
+}
+
+/** The counter of a producer: events are numbered from 1 without gaps within an incarnation. */
+export interface Producer {
+  readonly source: string;
+  readonly incarnation: string;
+}
+
+interface SelectedRow {
+  id: string;
+  message_id: string;
+  event: StoredEvent | null;
+  subject: string | null;
+  headers: Record<string, string> | null;
+  body: string;
+  sequence: string | null;
+}
+
+/** The SQL of the outbox. */
+export class OutboxRepository {
+  constructor(private readonly schema: string) {
+    requireIdentifier(schema);
+  }
+
+  async append(manager: EntityManager, rows: readonly NewOutboxRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    // The identity is given in the order of the rows: an INSERT … SELECT … ORDER BY computes it after sorting.
+    await manager.query(
+      `INSERT INTO ${this.schema}.outbox (message_id, event, subject, headers, body)
+       SELECT message_id, event, subject, headers, body
+         FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::jsonb[], $5::text[])
+              WITH ORDINALITY AS new (message_id, event, subject, headers, body, position)
+        ORDER BY position`,
+      [
+        rows.map((row) => row.messageId),
+        rows.map((row) => (row.event === null ? null : JSON.stringify(row.event))),
+        rows.map((row) => row.subject),
+        rows.map((row) => (row.headers === null ? null : JSON.stringify(row.headers))),
+        rows.map((row) => row.body),
+      ],
+    );
+  }
+
+  /** Makes the producer's counter at its first start; gives its incarnation ever after. */
+  async producer(dataSource: DataSource, source: string): Promise<Producer> {
+    await dataSource.query(
+      `INSERT INTO ${this.schema}.outbox_producer (source, incarnation, sequence) VALUES ($1, $2, 0)
+       ON CONFLICT (source) DO NOTHING`,
+      [source, newId()],
+    );
+    const rows = await dataSource.query<{ incarnation: string }[]>(
+      `SELECT incarnation FROM ${this.schema}.outbox_producer WHERE source = $1`,
+      [source],
+    );
+    const incarnation = rows[0]?.incarnation;
+    if (incarnation === undefined) throw new Error(`The producer ${source} has vanished from the outbox`);
+    return { source, incarnation };
+  }
+
+  /** Whether anything waits: asked often, so it takes no lock. */
+  async isWaiting(dataSource: DataSource): Promise<boolean> {
+    const rows = await dataSource.query<unknown[]>(
+      `SELECT 1 FROM ${this.schema}.outbox WHERE published_at IS NULL LIMIT 1`,
+    );
+    return rows.length > 0;
+  }
+
+  /**
+   * The next rows in order, every event among them numbered; to be called in a transaction of its own. The lock on
+   * the counter comes in a statement before the numbering, so that the numbering sees what another relay numbered.
+   */
+  async take(manager: EntityManager, source: string, rows_max: number): Promise<WaitingRow[]> {
+    await manager.query(`SELECT FROM ${this.schema}.outbox_producer WHERE source = $1 FOR UPDATE`, [source]);
+    const rows = await manager.query<SelectedRow[]>(
+      `WITH batch AS (
+         SELECT * FROM ${this.schema}.outbox WHERE published_at IS NULL ORDER BY id LIMIT $2
+       ), fresh AS (
+         SELECT id, row_number() OVER (ORDER BY id) AS number FROM batch WHERE event IS NOT NULL AND sequence IS NULL
+       ), counter AS (
+         UPDATE ${this.schema}.outbox_producer SET sequence = sequence + (SELECT count(*) FROM fresh)
+          WHERE source = $1 RETURNING sequence - (SELECT count(*) FROM fresh) AS before
+       ), numbered AS (
+         UPDATE ${this.schema}.outbox AS o SET sequence = counter.before + fresh.number
+           FROM fresh, counter WHERE o.id = fresh.id RETURNING o.id, o.sequence
+       )
+       SELECT batch.id, message_id, event, subject, headers, body, coalesce(batch.sequence, numbered.sequence) AS sequence
+         FROM batch LEFT JOIN numbered ON numbered.id = batch.id
+        ORDER BY batch.id`,
+      [source, rows_max],
+    );
+    return rows.map(({ message_id, sequence, ...row }) => ({
+      ...row,
+      messageId: message_id,
+      sequence: sequence === null ? null : Number(sequence),
+    }));
+  }
+
+  async markPublished(dataSource: DataSource, ids: readonly string[]): Promise<void> {
+    await dataSource.query(
+      `UPDATE ${this.schema}.outbox SET published_at = now() WHERE id = ANY ($1::bigint[]) AND published_at IS NULL`,
+      [ids],
+    );
+  }
+
+  /** Rows that wait, counted up to a bound. */
+  async backlog(dataSource: DataSource, rows_max: number): Promise<number> {
+    const rows = await dataSource.query<{ waiting: number }[]>(
+      `SELECT count(*)::integer AS waiting
+         FROM (SELECT 1 FROM ${this.schema}.outbox WHERE published_at IS NULL LIMIT $1) AS w`,
+      [rows_max],
+    );
+    return rows[0]?.waiting ?? 0;
+  }
+
+  /** Deletes up to `rows_max` rows published longer than `age_ms` ago; returns how many. */
+  async prune(dataSource: DataSource, age_ms: number, rows_max: number): Promise<number> {
+    const [, deleted] = await dataSource.query<[unknown[], number]>(
+      `DELETE FROM ${this.schema}.outbox WHERE id IN (
+         SELECT id FROM ${this.schema}.outbox
+          WHERE published_at < now() - $1 * interval '1 millisecond' ORDER BY published_at LIMIT $2)`,
+      [age_ms, rows_max],
+    );
+    return deleted;
+  }
+}
