@@ -1,0 +1,168 @@
+import {
+  EventAttributes,
+  eventHeaders,
+  eventSigningInput,
+  eventTypeParts,
+  eventTypes,
+  isEventType,
+  ProblemError,
+  subjects,
+  type EventData,
+  type EventTypeName,
+  type PublicJwk,
+} from '#libs/contracts';
+import type { OutgoingMessage } from './durable-publisher.js';
+import { header, type Headers } from './headers.js';
+import { encodeJson } from './json-body.js';
+import { Poison, type Delivery } from './jetstream/delivery.js';
+import { verifySignature } from './signing/signature.js';
+import type { SigningKey } from './signing/signing-key.js';
+
+const specversion = '1.0';
+const contentType = 'application/json';
+
+export interface EventToEncode<T extends EventTypeName = EventTypeName> {
+  readonly type: T;
+  /** Id of the entity: a token of the NATS subject. */
+  readonly subjectId: string;
+  readonly data: EventData<T>;
+  readonly actor: string;
+  readonly traceparent?: string | undefined;
+  /** ISO, UTC. */
+  readonly time: string;
+  readonly id: string;
+  /** `/scheduler`, `/agent/<host>`, ... */
+  readonly source: string;
+  readonly incarnation: string;
+  /** From 1, without gaps within the incarnation of the source. */
+  readonly sequence: number;
+}
+
+/** The message of an event: CloudEvents 1.0, binary mode. Throws a `ZodError` for attributes or data that do not fit. */
+export function encodeEvent<T extends EventTypeName>(event: EventToEncode<T>): OutgoingMessage {
+  const { entity, what } = eventTypeParts(event.type);
+  const attributes = attributesOf(event, entity);
+  return {
+    subject: subjects.event(entity, event.subjectId, what),
+    messageId: event.id,
+    body: encodeJson(eventTypes[event.type].data.parse(event.data)),
+    headers: toHeaders(attributes),
+  };
+}
+
+/** As `encodeEvent`, with the producer's signature over every attribute and the body. */
+export async function encodeSignedEvent<T extends EventTypeName>(
+  event: EventToEncode<T>,
+  signer: SigningKey,
+): Promise<OutgoingMessage> {
+  const message = encodeEvent(event);
+  const attributes = attributesOf(event, eventTypeParts(event.type).entity);
+  const body = typeof message.body === 'string' ? Buffer.from(message.body, 'utf8') : message.body;
+  const signature = await signer.sign(eventSigningInput(attributes, body));
+  return { ...message, headers: { ...message.headers, [eventHeaders.signature]: signature } };
+}
+
+/** An event as it was received, checked. `type` tells what `data` is. */
+export type DecodedEvent = {
+  [T in EventTypeName]: {
+    readonly type: T;
+    readonly attributes: EventAttributes;
+    readonly data: EventData<T>;
+    readonly entity: string;
+    readonly entityId: string;
+    readonly what: string;
+  };
+}[EventTypeName];
+
+type Received = Pick<Delivery, 'body' | 'subject' | 'headers'>;
+
+/**
+ * Checks attributes, data and that the NATS subject says the same. Throws `Poison`, which quotes no data.
+ * Who made it is not checked: see `verifyEvent`.
+ */
+export function decodeEvent(delivery: Received): DecodedEvent {
+  const attributes = readAttributes(delivery.headers);
+  if (!isEventType(attributes.type)) throw new Poison(`unknown event type ${attributes.type}`);
+  const { entity, what } = eventTypeParts(attributes.type);
+  const [subjectEntity, entityId = ''] = attributes.subject.split('/');
+  if (subjectEntity !== entity || delivery.subject !== subjects.event(entity, entityId, what))
+    throw new Poison(`an event of type ${attributes.type} does not belong on ${delivery.subject}`);
+  const data = eventTypes[attributes.type].data.safeParse(delivery.body);
+  if (!data.success) {
+    const places = data.error.issues.slice(0, 5).map((issue) => issue.path.join('.') || '(body)');
+    throw new Poison(`data of ${attributes.type} does not fit at ${places.join(', ')}`);
+  }
+  // The catalogue pairs type and data; TypeScript cannot see that across the lookup.
+  return { type: attributes.type, attributes, data: data.data, entity, entityId, what } as DecodedEvent;
+}
+
+/** Resolves when one of the keys signed exactly these attributes and bytes. Throws `bad_signature`. */
+export async function verifyEvent(
+  delivery: Pick<Delivery, 'bytes' | 'headers'>,
+  keys: PublicJwk | readonly PublicJwk[],
+): Promise<void> {
+  let attributes: EventAttributes;
+  try {
+    attributes = readAttributes(delivery.headers);
+  } catch (error) {
+    throw new ProblemError(
+      'bad_signature',
+      'Send every attribute of the event: one is missing or malformed.',
+      {
+        cause: error,
+      },
+    );
+  }
+  const signature = header(delivery.headers, eventHeaders.signature);
+  await verifySignature(eventSigningInput(attributes, delivery.bytes), signature, keys);
+}
+
+function attributesOf(event: EventToEncode, entity: string): EventAttributes {
+  return EventAttributes.parse({
+    id: event.id,
+    source: event.source,
+    type: event.type,
+    time: event.time,
+    subject: `${entity}/${event.subjectId}`,
+    sequence: event.sequence,
+    incarnation: event.incarnation,
+    actor: event.actor,
+    ...(event.traceparent === undefined ? {} : { traceparent: event.traceparent }),
+  });
+}
+
+function toHeaders(attributes: EventAttributes): Record<string, string> {
+  return {
+    [eventHeaders.specversion]: specversion,
+    [eventHeaders.id]: attributes.id,
+    [eventHeaders.source]: attributes.source,
+    [eventHeaders.type]: attributes.type,
+    [eventHeaders.time]: attributes.time,
+    [eventHeaders.subject]: attributes.subject,
+    [eventHeaders.sequence]: String(attributes.sequence),
+    [eventHeaders.incarnation]: attributes.incarnation,
+    [eventHeaders.actor]: attributes.actor,
+    [eventHeaders.contentType]: contentType,
+    ...(attributes.traceparent === undefined ? {} : { [eventHeaders.traceparent]: attributes.traceparent }),
+  };
+}
+
+function readAttributes(headers: Headers): EventAttributes {
+  const traceparent = header(headers, eventHeaders.traceparent);
+  const sequence = header(headers, eventHeaders.sequence) ?? '';
+  const parsed = EventAttributes.safeParse({
+    id: header(headers, eventHeaders.id),
+    source: header(headers, eventHeaders.source),
+    type: header(headers, eventHeaders.type),
+    time: header(headers, eventHeaders.time),
+    subject: header(headers, eventHeaders.subject),
+    // Number('') is 0 and Number('0x1') is 1: only what we write ourselves is a number here.
+    sequence: /^[1-9]\d{0,15}$/.test(sequence) ? Number(sequence) : undefined,
+    incarnation: header(headers, eventHeaders.incarnation),
+    actor: header(headers, eventHeaders.actor),
+    ...(traceparent === undefined ? {} : { traceparent }),
+  });
+  if (parsed.success) return parsed.data;
+  const names = parsed.error.issues.slice(0, 5).map((issue) => issue.path.join('.'));
+  throw new Poison(`attributes of the event are missing or malformed: ${names.join(', ')}`);
+}

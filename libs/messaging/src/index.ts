@@ -1,0 +1,25 @@
+export { backoffMs, inboxPrefixOf, type ConnectOptions } from './connection.js';
+export type { OutgoingMessage, PublishOutcome, Stored } from './durable-publisher.js';
+export * from './events.js';
+export { header, type Headers } from './headers.js';
+export { Consume } from './jetstream/consume.decorator.js';
+export { Poison, type Delivery } from './jetstream/delivery.js';
+export {
+  JetStreamServer,
+  type ConsumerOptions,
+  type JetStreamServerOptions,
+} from './jetstream/jetstream.server.js';
+export { encodeJson, parseBody } from './json-body.js';
+export { connectMessaging, Messaging, type ConnectionState } from './messaging.js';
+export { MessagingModule, type MessagingAsyncOptions } from './messaging.module.js';
+export { IncompatibleProvisioning, provision, type ProvisionRequest } from './provision.js';
+export type { RawReply, RawRequestOptions, RequestOptions } from './request.js';
+export { Api, Request, type HandlerOptions } from './request-reply/request.decorator.js';
+export { RequestContext, SignedReply } from './request-reply/request-context.js';
+export { RequestReplyServer, type RequestReplyOptions } from './request-reply/request-reply.server.js';
+export { SealingKey, seal } from './signing/sealing-key.js';
+export { verifySignature } from './signing/signature.js';
+export { SigningKey } from './signing/signing-key.js';
+export { signToken, verifyToken, type TokenOptions, type VerifyTokenOptions } from './signing/token.js';
+export type { StopTail, TailedMessage, TailHandler, TailOptions } from './tail.js';
+export { JETSTREAM, REQUEST_REPLY } from './transports.js';

@@ -1,0 +1,53 @@
+/** Names of log fields, so that one search finds them in every service. */
+export const logFields = {
+  service: 'service',
+  context: 'context',
+  traceId: 'traceId',
+  actor: 'actor',
+  subject: 'subject',
+  code: 'code',
+  host: 'host',
+  bot: 'bot',
+  account: 'account',
+  allocation: 'allocation',
+  epoch: 'epoch',
+  operation: 'operation',
+  consumer: 'consumer',
+  messageId: 'messageId',
+  duration_ms: 'durationMs',
+} as const;
+
+/** Names of metrics; unit and kind in the comment. */
+export const metricNames = {
+  /** Counter of requests answered. Attributes: operation, code (`ok` or an error code). */
+  requests: 'tradefleet.messaging.requests',
+  /** Histogram, milliseconds from receipt to answer. Attribute: operation. */
+  request_duration_ms: 'tradefleet.messaging.request.duration',
+  /** Counter of deliveries settled. Attributes: consumer, outcome (ack, nak, dead). */
+  deliveries: 'tradefleet.messaging.deliveries',
+  /** Counter of durable publishes. Attribute: outcome (stored, duplicate, failed). */
+  publishes: 'tradefleet.messaging.publishes',
+  /** Counter of lost connections to NATS. */
+  disconnects: 'tradefleet.messaging.disconnects',
+  /** Gauge of outbox rows not yet published. */
+  outbox_backlog: 'tradefleet.outbox.backlog',
+} as const;
+
+/** Names of spans. */
+export const spanNames = {
+  request: 'tradefleet.request',
+  publish: 'tradefleet.publish',
+  process: 'tradefleet.process',
+} as const;
+
+/** OpenTelemetry semantic conventions for messaging, 1.37 (development status). */
+export const spanAttributes = {
+  system: 'messaging.system',
+  destination: 'messaging.destination.name',
+  template: 'messaging.destination.template',
+  operationName: 'messaging.operation.name',
+  operationType: 'messaging.operation.type',
+  consumerGroup: 'messaging.consumer.group.name',
+  messageId: 'messaging.message.id',
+  errorType: 'error.type',
+} as const;
