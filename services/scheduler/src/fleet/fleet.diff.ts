@@ -19,7 +19,7 @@ export interface WantedBot extends BotDefinition {
 /** One change together with all that is needed to carry it out. */
 export type FleetChange = PlanChange &
   (
-    | { readonly entity: 'tenant'; readonly displayName: string }
+    | { readonly entity: 'tenant'; readonly displayName: string; readonly generation: number }
     | { readonly entity: 'account'; readonly tenant: string; readonly server: string; readonly login: number }
     | { readonly entity: 'bot'; readonly action: 'create' | 'update'; readonly bot: WantedBot }
     | { readonly entity: 'bot'; readonly action: 'delete'; readonly bot: BotNow }
@@ -71,7 +71,7 @@ function compareTenant(tenant: ManifestTenant, now: FleetSnapshot, found: Findin
   const current = now.tenants.get(tenant.name);
   const displayName = tenant.displayName ?? current?.displayName ?? tenant.name;
   if (current === undefined) {
-    found.changes.push({ ...made('tenant', tenant.name), entity: 'tenant', displayName });
+    found.changes.push({ ...made('tenant', tenant.name), entity: 'tenant', displayName, generation: 1 });
   } else if (current.displayName !== displayName) {
     found.changes.push({
       action: 'update',
@@ -80,6 +80,7 @@ function compareTenant(tenant: ManifestTenant, now: FleetSnapshot, found: Findin
       fields: [{ path: 'displayName', from: current.displayName, to: displayName }],
       restarts: false,
       displayName,
+      generation: current.generation + 1,
     });
   } else found.unchanged += 1;
 }

@@ -1,0 +1,118 @@
+import {
+  isLive,
+  type Allocation,
+  type AllocationState,
+  type Bot,
+  type BotObservation,
+  type EndReason,
+  type Stage,
+} from '#libs/contracts';
+
+/** An allocation as `to_jsonb` gives it: instants are text with an offset. */
+interface AllocationJson {
+  id: string;
+  bot: string;
+  account: string;
+  tenant: string;
+  host: string;
+  epoch: number;
+  bot_generation: number;
+  state: AllocationState;
+  stage: Stage | null;
+  reason: EndReason | null;
+  detail: string | null;
+  exit_code: number | null;
+  created_at: string;
+  updated_at: string;
+  running_at: string | null;
+  ended_at: string | null;
+}
+
+/** A bot together with its newest allocation. */
+export interface BotRow extends Pick<
+  Bot,
+  | 'name'
+  | 'tenant'
+  | 'account'
+  | 'runtime'
+  | 'parameters'
+  | 'resources'
+  | 'constraints'
+  | 'policies'
+  | 'desired'
+  | 'generation'
+> {
+  queued_reason: string | null;
+  created_at: Date;
+  updated_at: Date;
+  created_by: string;
+  allocation: AllocationJson | null;
+}
+
+const reason_length_max = 300;
+
+/** @param observationOf what was last heard of an allocation */
+export function toBot(row: BotRow, observationOf: (allocationId: string) => BotObservation | null): Bot {
+  const allocation = row.allocation === null ? null : toAllocation(row.allocation);
+  return {
+    name: row.name,
+    tenant: row.tenant,
+    account: row.account,
+    runtime: row.runtime,
+    parameters: row.parameters,
+    resources: row.resources,
+    constraints: row.constraints,
+    policies: row.policies,
+    desired: row.desired,
+    generation: row.generation,
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+    createdBy: row.created_by,
+    status: statusOf(row, allocation, observationOf),
+  };
+}
+
+function statusOf(
+  row: BotRow,
+  allocation: Allocation | null,
+  observationOf: (allocationId: string) => BotObservation | null,
+): Bot['status'] {
+  if (allocation !== null && isLive(allocation.state)) {
+    const { host, state, id } = allocation;
+    return { phase: state, reason: null, host, allocation, observation: observationOf(id) };
+  }
+  const waits = { host: null, allocation, observation: null };
+  if (row.desired === 'running' && row.queued_reason !== null) {
+    return { phase: 'queued', reason: row.queued_reason.slice(0, reason_length_max), ...waits };
+  }
+  if (allocation === null) return { phase: 'none', reason: null, ...waits };
+  const reason = [allocation.reason, allocation.detail].filter((part) => part !== null).join(': ');
+  return {
+    phase: allocation.state,
+    reason: reason === '' ? null : reason.slice(0, reason_length_max),
+    ...waits,
+  };
+}
+
+function toAllocation(json: AllocationJson): Allocation {
+  return {
+    id: json.id,
+    bot: json.bot,
+    account: json.account,
+    tenant: json.tenant,
+    host: json.host,
+    epoch: json.epoch,
+    botGeneration: json.bot_generation,
+    state: json.state,
+    stage: json.stage,
+    reason: json.reason,
+    detail: json.detail,
+    exitCode: json.exit_code,
+    createdAt: instant(json.created_at),
+    updatedAt: instant(json.updated_at),
+    runningAt: json.running_at === null ? null : instant(json.running_at),
+    endedAt: json.ended_at === null ? null : instant(json.ended_at),
+  };
+}
+
+const instant = (text: string): string => new Date(text).toISOString();

@@ -1,0 +1,121 @@
+import { liveStates, type Host, type HostState, type PublicJwk, type RuntimeName } from '#libs/contracts';
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { Transaction } from '#libs/persistence';
+
+interface HostRow {
+  name: string;
+  state: HostState;
+  driver: Host['driver'];
+  runtimes: RuntimeName[];
+  labels: Record<string, string>;
+  cpu_millis: number;
+  memory_mib: number;
+  bots_max: number;
+  agent_version: string;
+  incarnation: string;
+  signing_key: PublicJwk;
+  drain_reason: string | null;
+  drain_by: string | null;
+  drain_at: Date | null;
+  generation: number;
+  registered_at: Date;
+  last_heartbeat_at: Date | null;
+  reserved_cpu_millis: number;
+  reserved_memory_mib: number;
+  reserved_bots: number;
+}
+
+/** Hosts with what their live allocations reserve; $1 are the live states. */
+const withReserved = `
+  SELECT h.*, r.*
+  FROM scheduler.hosts h
+  CROSS JOIN LATERAL (
+    SELECT coalesce(sum(reserved_cpu_millis), 0)::int AS reserved_cpu_millis,
+      coalesce(sum(reserved_memory_mib), 0)::int AS reserved_memory_mib,
+      count(*)::int AS reserved_bots
+    FROM scheduler.allocations a WHERE a.host = h.name AND a.state = ANY ($1)
+  ) r`;
+
+@Injectable()
+export class HostRepository {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async find(name: string, tx?: Transaction): Promise<Host | null> {
+    const rows: HostRow[] = await (tx ?? this.dataSource.manager).query(`${withReserved} WHERE h.name = $2`, [
+      liveStates,
+      name,
+    ]);
+    return rows.map(toHost)[0] ?? null;
+  }
+
+  /** Keeps others from changing it until the transaction ends; false when there is none. */
+  async hold(tx: Transaction, name: string): Promise<boolean> {
+    const rows: unknown[] = await tx.query('SELECT FROM scheduler.hosts WHERE name = $1 FOR NO KEY UPDATE', [
+      name,
+    ]);
+    return rows.length > 0;
+  }
+
+  async page(after: string | undefined, rows_max: number): Promise<Host[]> {
+    const rows: HostRow[] = await this.dataSource.query(
+      `${withReserved} WHERE ($2::text IS NULL OR h.name > $2) ORDER BY h.name LIMIT $3`,
+      [liveStates, after ?? null, rows_max],
+    );
+    return rows.map(toHost);
+  }
+
+  async drain(tx: Transaction, name: string, { reason, by }: { reason: string; by: string }): Promise<void> {
+    await tx.query(
+      `UPDATE scheduler.hosts
+       SET state = 'draining', drain_reason = $2, drain_by = $3, drain_at = now(), generation = generation + 1
+       WHERE name = $1`,
+      [name, reason, by],
+    );
+  }
+
+  /** One that is down stays down; it will be ready when it is back. */
+  async endDrain(tx: Transaction, name: string): Promise<void> {
+    await tx.query(
+      `UPDATE scheduler.hosts
+       SET state = CASE state WHEN 'draining' THEN 'ready' ELSE state END,
+         drain_reason = NULL, drain_by = NULL, drain_at = NULL, generation = generation + 1
+       WHERE name = $1`,
+      [name],
+    );
+  }
+
+  /** Bots that live on the host, each with its desired generation. */
+  async botsOn(tx: Transaction, host: string): Promise<{ bot: string; generation: number }[]> {
+    return await tx.query(
+      `SELECT DISTINCT a.bot, coalesce(b.generation, a.bot_generation) AS generation
+       FROM scheduler.allocations a LEFT JOIN scheduler.bots b ON b.name = a.bot
+       WHERE a.host = $1 AND a.state = ANY ($2) ORDER BY a.bot`,
+      [host, liveStates],
+    );
+  }
+}
+
+function toHost(row: HostRow): Host {
+  const { drain_reason: reason, drain_by: by, drain_at: at } = row;
+  return {
+    name: row.name,
+    state: row.state,
+    driver: row.driver,
+    runtimes: row.runtimes,
+    labels: row.labels,
+    capacity: { cpuMillis: row.cpu_millis, memoryMiB: row.memory_mib, bots: row.bots_max },
+    reserved: {
+      cpuMillis: row.reserved_cpu_millis,
+      memoryMiB: row.reserved_memory_mib,
+      bots: row.reserved_bots,
+    },
+    agentVersion: row.agent_version,
+    incarnation: row.incarnation,
+    signingKey: row.signing_key,
+    generation: row.generation,
+    registeredAt: row.registered_at.toISOString(),
+    lastHeartbeatAt: row.last_heartbeat_at?.toISOString() ?? null,
+    drain: reason === null || by === null || at === null ? null : { reason, by, at: at.toISOString() },
+  };
+}

@@ -1,0 +1,102 @@
+import type { OperationKind, OperationState, OperationTarget } from '#libs/contracts';
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { Transaction } from '#libs/persistence';
+import { settleTargetsSql } from './operation.settlement.sql.js';
+
+/** A target as it begins; `host` is the one to leave and goes with the goal `moved` only. */
+export type NewTarget = Pick<OperationTarget, 'bot' | 'generation' | 'goal'> & { readonly host?: string };
+
+export interface OperationRow {
+  readonly id: string;
+  readonly kind: OperationKind;
+  readonly state: OperationState;
+  readonly requested_by: string;
+  readonly total: number;
+  readonly failed: number;
+}
+
+export interface OperationWithTargets extends OperationRow {
+  readonly done: number;
+  readonly created_at: Date;
+  readonly updated_at: Date;
+  readonly targets: OperationTarget[];
+}
+
+/** Operations with at most $1 targets each, those not yet done first, then those that did not succeed. */
+const withTargets = `
+  SELECT o.id, o.kind, o.state, o.requested_by, o.total, o.done, o.failed, o.created_at, o.updated_at,
+    coalesce((
+      SELECT jsonb_agg(to_jsonb(t) - 'rank' ORDER BY t.rank, t.bot) FROM (
+        SELECT bot, generation, goal, state, reason,
+          array_position(ARRAY['running', 'failed', 'superseded', 'succeeded'], state) AS rank
+        FROM scheduler.operation_targets WHERE operation = o.id
+        ORDER BY rank, bot LIMIT $1
+      ) t
+    ), '[]') AS targets
+  FROM scheduler.operations o`;
+
+@Injectable()
+export class OperationRepository {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** One without targets has nothing to wait for and begins as succeeded. */
+  async insert(
+    tx: Transaction,
+    operation: { id: string; kind: OperationKind; by: string; targets: readonly NewTarget[] },
+  ): Promise<void> {
+    const { id, kind, by, targets } = operation;
+    const state: OperationState = targets.length === 0 ? 'succeeded' : 'running';
+    await tx.query(
+      `INSERT INTO scheduler.operations (id, kind, state, requested_by, total) VALUES ($1, $2, $3, $4, $5)`,
+      [id, kind, state, by, targets.length],
+    );
+    if (targets.length === 0) return;
+    await tx.query(
+      `INSERT INTO scheduler.operation_targets (operation, bot, generation, goal, host, state)
+       SELECT $1, bot, generation, goal, host, 'running'
+       FROM jsonb_to_recordset($2::jsonb) AS t (bot text, generation integer, goal text, host text)
+       ORDER BY bot`,
+      [id, JSON.stringify(targets)],
+    );
+  }
+
+  /** Settles what has been reached for these bots; see `settleTargetsSql`. Gives the operations it moved. */
+  async settle(tx: Transaction, bots: readonly string[], failures_max: number): Promise<OperationRow[]> {
+    const [rows]: [OperationRow[], number] = await tx.query(settleTargetsSql, [bots, failures_max]);
+    return rows;
+  }
+
+  async find(id: string, targets_max: number): Promise<OperationWithTargets | null> {
+    const rows: OperationWithTargets[] = await this.dataSource.query(`${withTargets} WHERE o.id = $2`, [
+      targets_max,
+      id,
+    ]);
+    return rows[0] ?? null;
+  }
+
+  /** Newest first: ids sort by time. `after` is the last id of the page before. */
+  async page(query: {
+    state: OperationState | null;
+    after: string | null;
+    rows_max: number;
+    targets_max: number;
+  }): Promise<OperationWithTargets[]> {
+    return this.dataSource.query(
+      `${withTargets}
+       WHERE ($2::text IS NULL OR o.state = $2) AND ($3::uuid IS NULL OR o.id < $3)
+       ORDER BY o.id DESC LIMIT $4`,
+      [query.targets_max, query.state, query.after, query.rows_max],
+    );
+  }
+
+  /** Which of these operations have ended or are not there. */
+  async ended(ids: readonly string[]): Promise<string[]> {
+    const rows: { id: string }[] = await this.dataSource.query(
+      `SELECT id FROM unnest($1::uuid[]) AS asked (id)
+       WHERE NOT EXISTS (SELECT FROM scheduler.operations o WHERE o.id = asked.id AND o.state = 'running')`,
+      [ids],
+    );
+    return rows.map((row) => row.id);
+  }
+}

@@ -1,0 +1,117 @@
+import { liveStates } from '#libs/contracts';
+
+const live = liveStates.map((state) => `'${state}'`).join(', ');
+
+/**
+ * Settles the running targets of the bots $1 (text[]); $2 is the count of failures from which a target has failed.
+ * Touches no target of another bot and reads each bot's newest allocations by index, so it costs the same however
+ * many targets an operation has; the counts of operations grow by what was settled, in one row each.
+ * Gives the operations with newly settled targets.
+ *
+ * goal     succeeded when                                superseded when          failed when
+ * running  its generation or a later one runs            it should not run        the newest try failed, $2 in a row
+ * stopped  nothing of it lives                           it should run again      -
+ * deleted  the bot is gone and nothing of it lives       -                        -
+ * moved    nothing of it lives on the host to leave      the drain was ended      -
+ */
+export const settleTargetsSql = `
+  WITH target AS (
+    SELECT operation, bot, generation, goal, host
+    FROM scheduler.operation_targets
+    WHERE bot = ANY ($1::text[]) AND state = 'running'
+    ORDER BY operation, bot
+    FOR UPDATE
+  ), fact AS (
+    SELECT t.*,
+      b.desired,
+      b.failures,
+      b.queued_reason,
+      a.locked_reason,
+      alive.state AS alive_state,
+      alive.bot_generation AS alive_generation,
+      alive.host AS alive_host,
+      newest.state AS newest_state,
+      concat_ws(': ', newest.reason, newest.detail) AS newest_reason,
+      h.drain_at
+    FROM target t
+    LEFT JOIN scheduler.bots b ON b.name = t.bot
+    LEFT JOIN scheduler.accounts a ON a.name = b.account
+    LEFT JOIN scheduler.hosts h ON h.name = t.host
+    LEFT JOIN LATERAL (
+      SELECT state, bot_generation, host FROM scheduler.allocations
+      WHERE bot = t.bot AND state IN (${live})
+      ORDER BY epoch DESC LIMIT 1
+    ) alive ON true
+    LEFT JOIN LATERAL (
+      SELECT state, reason, detail FROM scheduler.allocations
+      WHERE bot = t.bot AND bot_generation >= t.generation AND created_at >= b.created_at
+      ORDER BY epoch DESC LIMIT 1
+    ) newest ON true
+  ), verdict AS (
+    SELECT operation, bot, goal, desired, queued_reason, locked_reason, newest_state, newest_reason,
+      CASE goal
+        WHEN 'running' THEN CASE
+          WHEN alive_state = 'running' AND alive_generation >= generation AND desired = 'running' THEN 'succeeded'
+          WHEN desired IS DISTINCT FROM 'running' THEN 'superseded'
+          WHEN newest_state = 'failed' AND failures >= $2::int THEN 'failed'
+          ELSE 'running' END
+        WHEN 'stopped' THEN CASE
+          WHEN alive_state IS NULL THEN 'succeeded'
+          WHEN desired = 'running' AND locked_reason IS NULL THEN 'superseded'
+          ELSE 'running' END
+        WHEN 'deleted' THEN CASE
+          WHEN alive_state IS NULL AND desired IS NULL THEN 'succeeded'
+          ELSE 'running' END
+        ELSE CASE
+          WHEN alive_host IS DISTINCT FROM host THEN 'succeeded'
+          WHEN drain_at IS NULL THEN 'superseded'
+          ELSE 'running' END
+      END AS state
+    FROM fact
+  ), settled AS (
+    UPDATE scheduler.operation_targets t
+    SET state = v.state, reason = left(v.reason, 300)
+    FROM (
+      SELECT operation, bot, state,
+        CASE
+          WHEN state = 'succeeded' THEN NULL
+          WHEN state = 'failed' THEN newest_reason
+          WHEN state = 'superseded' AND goal = 'moved' THEN 'The drain was ended'
+          WHEN state = 'superseded' THEN 'A later change wants it ' || coalesce(desired, 'deleted')
+          WHEN goal <> 'running' THEN NULL
+          WHEN locked_reason IS NOT NULL THEN 'The account is locked: ' || locked_reason
+          WHEN queued_reason IS NOT NULL THEN queued_reason
+          WHEN newest_state IN ('failed', 'lost') THEN nullif(newest_reason, '')
+        END AS reason
+      FROM verdict
+    ) v
+    WHERE t.operation = v.operation AND t.bot = v.bot AND t.state = 'running'
+      AND (v.state <> 'running' OR t.reason IS DISTINCT FROM left(v.reason, 300))
+    RETURNING t.operation, t.state
+  ), counted AS (
+    SELECT operation,
+      count(*)::int AS done,
+      (count(*) FILTER (WHERE state = 'failed'))::int AS failed,
+      (count(*) FILTER (WHERE state = 'superseded'))::int AS superseded
+    FROM settled
+    WHERE state <> 'running'
+    GROUP BY operation
+  ), held AS (
+    SELECT o.id FROM scheduler.operations o
+    WHERE o.id IN (SELECT operation FROM counted)
+    ORDER BY o.id
+    FOR UPDATE
+  )
+  UPDATE scheduler.operations o
+  SET done = o.done + c.done,
+    failed = o.failed + c.failed,
+    superseded = o.superseded + c.superseded,
+    state = CASE
+      WHEN o.done + c.done < o.total THEN 'running'
+      WHEN o.failed + c.failed > 0 THEN 'failed'
+      WHEN o.superseded + c.superseded > 0 THEN 'superseded'
+      ELSE 'succeeded' END,
+    updated_at = now()
+  FROM counted c JOIN held ON held.id = c.operation
+  WHERE o.id = c.operation
+  RETURNING o.id, o.kind, o.state, o.requested_by, o.total, o.failed`;
