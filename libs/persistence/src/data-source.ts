@@ -1,4 +1,4 @@
-import { DataSource, type EntitySchema, type MixedList } from 'typeorm';
+import { DataSource, type EntitySchema, type Logger, type MixedList } from 'typeorm';
 
 type ClassOrFunction = abstract new (...args: never[]) => object;
 
@@ -25,6 +25,16 @@ export interface DatabaseOptions {
 
 const connect_timeout_ms = 10_000;
 
+/** TypeORM would print to the console, past our log; what goes wrong is thrown, and told by whoever catches it. */
+const silent: Logger = {
+  logQuery: () => undefined,
+  logQueryError: () => undefined,
+  logQuerySlow: () => undefined,
+  logSchemaBuild: () => undefined,
+  logMigration: () => undefined,
+  log: () => undefined,
+};
+
 /** A data source with every wait bounded. Not yet connected: `initialize()` does that. */
 export function createDataSource(options: DatabaseOptions): DataSource {
   const {
@@ -47,6 +57,7 @@ export function createDataSource(options: DatabaseOptions): DataSource {
     synchronize: false,
     installExtensions: false,
     logging: false,
+    logger: silent,
     extra: {
       statement_timeout: statementTimeoutMs,
       lock_timeout: lockTimeoutMs,

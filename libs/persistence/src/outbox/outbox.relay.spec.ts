@@ -1,0 +1,207 @@
+import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from '@jest/globals';
+import { EmbeddedPostgres, startPostgres, VirtualClock, waitFor, type TestPostgres } from '#libs/testing';
+import { anEvent, MemoryStream, OutboxDatabase } from '../testing/outbox.database.js';
+import type { RelayMessage } from './outbox.relay.js';
+
+const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
+
+describe('OutboxRelay', () => {
+  let postgres: TestPostgres;
+  let database: OutboxDatabase;
+  let stream: MemoryStream;
+
+  beforeAll(async () => (postgres = await startPostgres()));
+  afterAll(async () => await postgres.stop());
+  beforeEach(async () => {
+    database = await OutboxDatabase.create(postgres);
+    stream = new MemoryStream();
+  });
+  afterEach(async () => await database.close());
+
+  it('publishes what was committed, in order, numbered without gaps, and nothing that was rolled back', async () => {
+    const kept = await database.append(3);
+    const undone = database.dataSource.transaction(async (manager) => {
+      await database.outbox.events(manager, [anEvent(), anEvent()]);
+      throw new Error('changed my mind');
+    });
+    await expect(undone).rejects.toThrow('changed my mind');
+    const alsoKept = await database.append(2);
+    database.relay(stream.publish).start();
+    await database.untilEmpty();
+    expect(stream.stored.map((message) => message.messageId)).toEqual([...kept, ...alsoKept]);
+    expect(stream.sequences()).toEqual(upTo(5));
+    expect(await database.query('SELECT sequence::int, incarnation FROM spec.outbox_producer')).toEqual([
+      { sequence: 5, incarnation: stream.stored[0]?.headers['incarnation'] },
+    ]);
+  });
+
+  it('sends messages that are not events as they are, between the events, without a number', async () => {
+    const messageId = '0190a0a0-0000-7000-8000-000000000001';
+    const [before] = await database.append(1);
+    await database.dataSource.transaction(async (manager) => {
+      await database.outbox.command(manager, {
+        subject: 'a.b',
+        messageId,
+        body: '{"x":1}',
+        headers: { h: 'v' },
+      });
+    });
+    const [after] = await database.append(1);
+    database.relay(stream.publish).start();
+    await database.untilEmpty();
+    expect(stream.stored.map((message) => message.messageId)).toEqual([before, messageId, after]);
+    expect(stream.stored[1]).toMatchObject({ subject: 'a.b', body: '{"x":1}', headers: { h: 'v' } });
+    expect([...stream.numberOf.values()]).toEqual(['1', 'none', '2']);
+  });
+
+  it('publishes again under the same id and number when it died between publishing and marking', async () => {
+    await database.append(7);
+    let release: () => void = () => undefined;
+    const hung = new Promise<void>((resolve) => (release = resolve));
+    // The first relay stores everything and then hears nothing any more, as if its process had been killed there.
+    const dead = database.relay(async (messages) => {
+      const outcomes = await stream.publish(messages);
+      await hung;
+      return outcomes;
+    });
+    dead.start();
+    await waitFor(() => stream.stored.length === 7);
+    expect(await dead.backlog()).toBe(7);
+    database.relay(stream.publish).start();
+    await database.untilEmpty();
+    expect(stream.deliveries).toBe(14);
+    expect(stream.sequences()).toEqual(upTo(7));
+    await database.append(1);
+    await database.untilEmpty();
+    expect(stream.sequences()).toEqual(upTo(8));
+    release();
+  });
+
+  it('never numbers twice with two relays and many writers at once', async () => {
+    const relays = [0, 1].map(() => database.relay(stream.publish, { batchRows: 7 }));
+    for (const relay of relays) relay.start();
+    const writers = Array.from({ length: 8 }, async () => {
+      for (let round = 0; round < 10; round += 1) {
+        await database.append(3);
+        relays[round % 2]?.wake();
+      }
+    });
+    await Promise.all(writers);
+    await database.untilEmpty();
+    expect(stream.sequences().toSorted((a, b) => a - b)).toEqual(upTo(240));
+    expect(new Set(stream.stored.map((message) => message.messageId)).size).toBe(240);
+  });
+
+  it('keeps the order when publishing fails in the middle of batches', async () => {
+    let calls = 0;
+    const failing = async (messages: readonly RelayMessage[]) => {
+      // As publishDurableAll: after the first failure nothing more is sent.
+      const good = (calls += 1) % 2 === 0 ? messages.length : Math.floor(messages.length / 3);
+      return messages.map((message, index) => (index < good ? stream.store(message) : { ok: false }));
+    };
+    await database.append(60);
+    const relay = database.relay(failing, { batchRows: 25 });
+    relay.start();
+    await database.append(40);
+    await database.untilEmpty();
+    expect(stream.sequences()).toEqual(upTo(100));
+  });
+
+  it('holds one batch in memory however long the backlog', async () => {
+    await database.append(2500);
+    const relay = database.relay(stream.publish, { batchRows: 200 });
+    expect(await relay.backlog()).toBe(2500);
+    relay.start();
+    await database.untilEmpty();
+    expect(stream.largest).toBe(200);
+    expect(stream.sequences()).toEqual(upTo(2500));
+  });
+
+  it('is woken by a commit without waiting for its timer', async () => {
+    const relay = database.relay(stream.publish, { idleMs: 3_600_000 });
+    relay.start();
+    await database.append(1);
+    relay.wake();
+    await waitFor(() => stream.stored.length === 1);
+    expect(relay.status()).toMatchObject({ running: true, failures: 0 });
+  });
+
+  it('tries again ever more slowly, within bounds, and goes on when the broker is back', async () => {
+    const clock = new VirtualClock();
+    let attempts = 0;
+    let away = true;
+    const relay = database.relay(
+      async (messages) => {
+        attempts += 1;
+        if (away) throw new Error('no broker');
+        return await stream.publish(messages);
+      },
+      { clock },
+    );
+    await database.append(1);
+    relay.start();
+    for (let attempt = 1; attempt <= 8; attempt += 1) {
+      await waitFor(() => clock.sleeping === 1);
+      expect(attempts).toBe(attempt);
+      relay.wake();
+      expect(clock.sleeping).toBe(1);
+      await clock.advance(5000);
+      await waitFor(() => attempts === attempt + 1);
+    }
+    expect(relay.status().failures).toBeGreaterThanOrEqual(8);
+    away = false;
+    await waitFor(() => clock.sleeping === 1);
+    await clock.advance(5000);
+    await database.untilEmpty();
+    expect(stream.sequences()).toEqual([1]);
+  });
+
+  it('deletes what was published long ago, and nothing else', async () => {
+    await database.append(4);
+    const first = database.relay(stream.publish);
+    first.start();
+    await database.untilEmpty();
+    await first.stop();
+    await database.query(
+      "UPDATE spec.outbox SET published_at = now() - interval '2 hours' WHERE sequence <= 3",
+    );
+    await database.append(1);
+    const relay = database.relay(async (messages) => messages.map(() => ({ ok: false })), {
+      keepMs: 3_600_000,
+    });
+    relay.start();
+    await waitFor(() => relay.status().failures > 0);
+    await relay.stop();
+    const again = database.relay(stream.publish, { keepMs: 3_600_000 });
+    again.start();
+    const left = async () => await database.query('SELECT sequence::int FROM spec.outbox ORDER BY id');
+    await waitFor(async () => {
+      expect(await left()).toEqual([{ sequence: 4 }, { sequence: 5 }]);
+      return true;
+    });
+  });
+});
+
+describe('OutboxRelay with a database that dies', () => {
+  it('loses nothing and numbers nothing twice', async () => {
+    const postgres = await EmbeddedPostgres.start();
+    const database = await OutboxDatabase.at(await postgres.ensureDatabase('spec'));
+    const stream = new MemoryStream();
+    try {
+      const ids = await database.append(400);
+      const relay = database.relay(stream.publish, { batchRows: 10 });
+      relay.start();
+      for (const stored of [50, 150, 250]) {
+        await waitFor(() => stream.stored.length > stored);
+        await postgres.kill();
+        await postgres.restart();
+      }
+      await database.untilEmpty();
+      expect(stream.stored.map((message) => message.messageId)).toEqual(ids);
+      expect(stream.sequences()).toEqual(upTo(400));
+    } finally {
+      await database.close();
+      await postgres.stop();
+    }
+  });
+});

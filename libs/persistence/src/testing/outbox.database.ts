@@ -1,0 +1,121 @@
+import { SystemClock } from '#libs/clock';
+import { newId } from '#libs/contracts';
+import { uniqueName, waitFor, type TestPostgres } from '#libs/testing';
+import type { DataSource } from 'typeorm';
+import { createDataSource } from '../data-source.js';
+import { runMigrations } from '../migrations.js';
+import { outboxMigration } from '../outbox/outbox.migration.js';
+import {
+  OutboxRelay,
+  type RelayMessage,
+  type RelayOptions,
+  type RelayPorts,
+} from '../outbox/outbox.relay.js';
+import { Outbox, type NewEvent } from '../outbox/outbox.js';
+
+const schema = 'spec';
+
+/** An outbox in a database of its own, for specs. */
+export class OutboxDatabase {
+  readonly outbox = new Outbox(schema, new SystemClock());
+  private readonly relays: OutboxRelay[] = [];
+
+  private constructor(readonly dataSource: DataSource) {}
+
+  static async create(postgres: TestPostgres): Promise<OutboxDatabase> {
+    return await OutboxDatabase.at(await postgres.createDatabase());
+  }
+
+  static async at(url: string): Promise<OutboxDatabase> {
+    const options = { url, schema, migrations: [outboxMigration(schema)], applicationName: 'spec' };
+    await runMigrations(options);
+    return new OutboxDatabase(await createDataSource(options).initialize());
+  }
+
+  /** Appends and commits. */
+  async append(count: number): Promise<string[]> {
+    return await this.dataSource.transaction(
+      async (manager) =>
+        await this.outbox.events(
+          manager,
+          Array.from({ length: count }, () => anEvent()),
+        ),
+    );
+  }
+
+  relay(publish: RelayPorts['publish'], options: Partial<RelayOptions> = {}): OutboxRelay {
+    const logger = { warn: () => undefined, error: () => undefined };
+    const relay = new OutboxRelay(
+      this.dataSource,
+      { finish, publish },
+      { schema, source: '/scheduler', clock: new SystemClock(), logger, idleMs: 10, ...options },
+    );
+    this.relays.push(relay);
+    return relay;
+  }
+
+  async query<T>(sql: string): Promise<T[]> {
+    return await this.dataSource.query<T[]>(sql);
+  }
+
+  async untilEmpty(): Promise<void> {
+    await waitFor(async () => (await this.relays[0]?.backlog()) === 0, {
+      what: 'the outbox to empty',
+      timeoutMs: 30_000,
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.relays.map(async (relay) => await relay.stop()));
+    await this.dataSource.destroy();
+  }
+}
+
+/** Encodes as plainly as a spec needs: number and incarnation in the headers. */
+const finish: RelayPorts['finish'] = async ({ type, subjectId, id, sequence, incarnation, data, time }) => ({
+  subject: `spec.${type}.${subjectId}`,
+  messageId: id,
+  body: JSON.stringify(data),
+  headers: { sequence: String(sequence), incarnation, time },
+});
+
+export function anEvent(): NewEvent {
+  const operation = newId();
+  return {
+    type: 'tradefleet.operation.accepted',
+    id: operation,
+    data: { operation, kind: 'bots.start', state: 'running', total: 1, failed: 0 },
+    actor: `user:${uniqueName('spec')}`,
+  };
+}
+
+/** Keeps what it is given, each message id once, as a JetStream stream does; `deliveries` counts them all. */
+export class MemoryStream {
+  readonly stored: RelayMessage[] = [];
+  readonly numberOf = new Map<string, string>();
+  deliveries = 0;
+  largest = 0;
+
+  readonly publish: RelayPorts['publish'] = async (messages) => {
+    this.largest = Math.max(this.largest, messages.length);
+    return messages.map((message) => this.store(message));
+  };
+
+  store(message: RelayMessage): { ok: true } {
+    this.deliveries += 1;
+    const number = message.headers['sequence'] ?? 'none';
+    const before = this.numberOf.get(message.messageId);
+    if (before !== undefined && before !== number) {
+      throw new Error(`${message.messageId} was number ${before} and is now ${number}`);
+    }
+    if (before === undefined) {
+      this.stored.push(message);
+      this.numberOf.set(message.messageId, number);
+    }
+    return { ok: true };
+  }
+
+  sequences(): number[] {
+    return this.stored.map((message) => Number(message.headers['sequence']));
+  }
+}
