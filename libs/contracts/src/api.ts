@@ -314,7 +314,7 @@ export const api = {
     service: 'secrets',
     request: grant.CredentialSet,
     response: grant.CredentialStatus,
-    errors: ['account_not_found', ...writeErrors],
+    errors: ['account_not_found'],
     http: route('PUT', '/accounts/{account}/credentials'),
   }),
   'credentials.status': define({

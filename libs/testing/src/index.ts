@@ -3,6 +3,7 @@ export * from './free-port.js';
 export * from './nats.server.js';
 export * from './postgres.server.js';
 export * from './repository-root.js';
+export * from './server-process.js';
 export * from './test-docker.js';
 export * from './test-postgres.js';
 export * from './unique-name.js';

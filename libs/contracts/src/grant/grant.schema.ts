@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { BrokerLogin, BrokerServer } from '../account/account.schema.js';
 import { Actor, Epoch, Id, Name, PublicJwk, Timestamp } from '../names.js';
 import { RuntimeName } from '../runtime/runtime.catalogue.js';
-import { writeFields } from '../reply.js';
 
 /**
  * Claims of the allocation token: a compact EdDSA JWS of the scheduler, `typ: allocation+jwt`, `aud: secrets`.
@@ -60,11 +59,18 @@ export const CredentialKey = z.strictObject({ key: PublicJwk }).meta({ id: 'Cred
 
 /**
  * Stores an account's password. `sealed` is a compact JWE (ECDH-ES+A256KW, A256GCM) to the secrets service's key;
- * inside it `{"account": <name>, "password": <text>}`. Errors: account_not_found, invalid_request.
+ * inside it a `SealedPassword`. The password the account has already changes nothing, so that a repeated request needs
+ * no key. Errors: account_not_found, invalid_request.
  */
 export const CredentialSet = z
-  .strictObject({ account: Name, sealed: z.string().min(1).max(8192), ...writeFields })
+  .strictObject({ account: Name, sealed: z.string().min(1).max(8192) })
   .meta({ id: 'CredentialSet' });
+/** What HTTP takes instead: the password itself, over loopback or TLS only; the gateway seals it. */
+export const CredentialPassword = z
+  .strictObject({ password: z.string().min(1).max(256) })
+  .meta({ id: 'CredentialPassword' });
+/** What is inside `CredentialSet.sealed`. */
+export const SealedPassword = z.strictObject({ account: Name, password: z.string().min(1).max(256) });
 export const CredentialStatusGet = z.strictObject({ account: Name }).meta({ id: 'CredentialStatusGet' });
 /** Never the password itself. Errors: credentials_missing. */
 export const CredentialStatus = z

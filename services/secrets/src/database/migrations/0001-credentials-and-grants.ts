@@ -33,15 +33,6 @@ export class CredentialsAndGrants1700000000001 implements MigrationInterface {
         expires_at timestamptz NOT NULL
       );
       CREATE INDEX grants_by_account ON secrets.grants (account, issued_at DESC);
-
-      CREATE TABLE secrets.idempotency_keys (
-        key text PRIMARY KEY,
-        operation_name text NOT NULL,
-        request_hash text NOT NULL,
-        response jsonb NOT NULL,
-        created_at timestamptz NOT NULL DEFAULT now()
-      );
-      CREATE INDEX idempotency_keys_by_age ON secrets.idempotency_keys (created_at);
     `);
   }
 

@@ -1,0 +1,36 @@
+import type { Provider } from '@nestjs/common';
+import { CLOCK, type Clock } from '#libs/clock';
+import { encodeSignedEvent, type EventToEncode, Messaging, SigningKey } from '#libs/messaging';
+import { Outbox, OutboxRelay } from '#libs/persistence';
+import { LOGGER, type Logger } from '#libs/telemetry';
+import { DataSource } from 'typeorm';
+import { secretsSchema } from './database.options.js';
+
+/** The outbox of this service, its relay signing and publishing what it holds. */
+export const outboxProviders: Provider[] = [
+  {
+    provide: Outbox,
+    inject: [CLOCK],
+    useFactory: (clock: Clock) => new Outbox(secretsSchema, clock),
+  },
+  {
+    provide: OutboxRelay,
+    inject: [DataSource, Messaging, SigningKey, CLOCK, LOGGER],
+    useFactory: (
+      dataSource: DataSource,
+      messaging: Messaging,
+      signingKey: SigningKey,
+      clock: Clock,
+      logger: Logger,
+    ) =>
+      new OutboxRelay(
+        dataSource,
+        {
+          // The outbox checked type and data when the event was written.
+          finish: (event) => encodeSignedEvent(event as EventToEncode, signingKey),
+          publish: (messages) => messaging.publishDurableAll(messages),
+        },
+        { schema: secretsSchema, source: '/secrets', clock, logger },
+      ),
+  },
+];

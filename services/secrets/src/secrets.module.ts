@@ -1,0 +1,72 @@
+import {
+  type BeforeApplicationShutdown,
+  type DynamicModule,
+  Module,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import { CLOCK, SystemClock } from '#libs/clock';
+import { type Messaging, MessagingModule, SealingKey, SigningKey } from '#libs/messaging';
+import { OutboxRelay, PersistenceModule } from '#libs/persistence';
+import { type Logger, TelemetryModule } from '#libs/telemetry';
+import { CredentialsController } from './credentials/credentials.controller.js';
+import { CredentialsService } from './credentials/credentials.service.js';
+import { databaseOptions } from './database/database.options.js';
+import { outboxProviders } from './database/outbox.providers.js';
+import { CredentialRepository } from './engines/embedded/credential.repository.js';
+import { EmbeddedEngine } from './engines/embedded/embedded.engine.js';
+import { readMasterKeys } from './engines/embedded/master-key.js';
+import { SECRETS_ENGINE } from './engines/engine.js';
+import { GrantRepository } from './grants/grant.repository.js';
+import { GrantsController } from './grants/grants.controller.js';
+import { GrantsService } from './grants/grants.service.js';
+import { HealthController } from './health/health.controller.js';
+import { SECRETS_CONFIG, type SecretsConfig } from './secrets.config.js';
+
+@Module({})
+export class SecretsModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  constructor(private readonly relay: OutboxRelay) {}
+
+  static forRoot(config: SecretsConfig, messaging: Messaging, logger: Logger): DynamicModule {
+    return {
+      module: SecretsModule,
+      imports: [
+        TelemetryModule.forRoot({ logger }),
+        MessagingModule.forRoot(messaging),
+        PersistenceModule.forRootAsync({ useFactory: () => databaseOptions(config) }),
+      ],
+      controllers: [GrantsController, CredentialsController, HealthController],
+      providers: [
+        { provide: SECRETS_CONFIG, useValue: config },
+        { provide: CLOCK, useClass: SystemClock },
+        {
+          provide: SealingKey,
+          useFactory: () => SealingKey.fromFile(config.sealingKeyPath, { create: true }),
+        },
+        {
+          provide: SigningKey,
+          useFactory: () => SigningKey.fromFile(config.signingKeyPath, { create: true }),
+        },
+        ...outboxProviders,
+        CredentialRepository,
+        GrantRepository,
+        {
+          provide: SECRETS_ENGINE,
+          inject: [CredentialRepository],
+          useFactory: (credentials: CredentialRepository) =>
+            new EmbeddedEngine(credentials, readMasterKeys(config.masterKeyPath, { create: true })),
+        },
+        CredentialsService,
+        GrantsService,
+      ],
+    };
+  }
+
+  onApplicationBootstrap(): void {
+    this.relay.start();
+  }
+
+  /** The last events go out before the connections close; what does not is in the outbox for the next start. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.relay.stop();
+  }
+}
