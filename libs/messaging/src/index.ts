@@ -2,6 +2,7 @@ export { backoffMs, inboxPrefixOf, type ConnectOptions } from './connection.js';
 export type { OutgoingMessage, PublishOutcome, Stored } from './durable-publisher.js';
 export * from './events.js';
 export { header, type Headers } from './headers.js';
+export { CombinedServer } from './combined.server.js';
 export { Consume } from './jetstream/consume.decorator.js';
 export { Poison, type Delivery } from './jetstream/delivery.js';
 export {
