@@ -14,10 +14,7 @@ export const pythonStep = {
   /** @returns {Promise<string>} */
   async run({ root, machine, reporter, record }) {
     const script = join(root, SCRIPT);
-    if (!existsSync(script)) {
-      reporter.warn(`${SCRIPT} is not there yet; skipped`);
-      return 'skipped';
-    }
+    if (!existsSync(script)) throw new StepFailure(`${SCRIPT} is missing: the working tree is not complete.`);
     reporter.doing('preparing the Python environment');
     const printed = await machine.run(process.execPath, [script, 'path'], {
       cwd: root,

@@ -24,3 +24,8 @@ test('anything but the path of a program is a failed step', async (test) => {
     await assert.rejects(pythonStep.run(contextFor(test, printed)), /which is no program/);
   }
 });
+
+test('a tree without the script is a failed step', async (test) => {
+  const context = { ...contextFor(test, ''), root: temporaryFolder(test) };
+  await assert.rejects(pythonStep.run(context), /tools\/python\.mjs is missing/);
+});
