@@ -116,15 +116,15 @@ export class AdvisoryLockLeadership implements Leadership {
   }
 
   private async probe(client: pg.Client): Promise<void> {
-    while (this.term !== null && !this.probing.signal.aborted) {
-      try {
-        await this.clock.sleep(probe_interval_ms, this.probing.signal);
+    const { signal } = this.probing;
+    try {
+      for (;;) {
+        await this.clock.sleep(probe_interval_ms, signal);
         await client.query('SELECT 1');
-      } catch (error) {
-        if (this.probing.signal.aborted) return;
-        this.lose(error instanceof Error ? error.message : String(error));
-        return;
       }
+    } catch (error) {
+      // After `resign` or `lose` this does nothing.
+      this.lose(error instanceof Error ? error.message : String(error));
     }
   }
 

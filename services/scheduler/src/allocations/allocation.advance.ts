@@ -1,0 +1,69 @@
+import { isLive, movesForward, Stage, type AllocationState, type EndReason } from '#libs/contracts';
+import type { AllocationAdvance, AllocationIdentity } from './allocation.rows.js';
+
+/** An allocation as it stands in the database, locked. */
+export interface AllocationStanding extends AllocationIdentity {
+  readonly state: AllocationState;
+  readonly stage: Stage | null;
+  readonly stopReason: EndReason | null;
+  /** When it began to run, or null. */
+  readonly runningAt: Date | null;
+}
+
+/** What is to be written. */
+export interface AllocationStep extends AllocationAdvance {
+  readonly from: AllocationStanding;
+  /** The state changes too, not the stage alone. */
+  readonly moved: boolean;
+}
+
+const stageRank = (stage: Stage | null): number => (stage === null ? -1 : Stage.options.indexOf(stage));
+
+/**
+ * What of the reports leads forward, one step for each allocation. Pure: any order of the same reports, any number of
+ * times, leads to the same end, because neither states nor stages ever go back.
+ */
+export function stepsForward(
+  standings: readonly AllocationStanding[],
+  reports: readonly AllocationAdvance[],
+): AllocationStep[] {
+  const reportsOf = new Map<string, AllocationAdvance[]>();
+  for (const report of reports) {
+    const others = reportsOf.get(report.id);
+    if (others === undefined) reportsOf.set(report.id, [report]);
+    else others.push(report);
+  }
+  return standings.flatMap((from) => {
+    const step = stepOf(from, reportsOf.get(from.id) ?? []);
+    return step === null ? [] : [step];
+  });
+}
+
+function stepOf(from: AllocationStanding, reports: readonly AllocationAdvance[]): AllocationStep | null {
+  if (!isLive(from.state)) return null;
+  let { state, stage } = from as { state: AllocationState; stage: Stage | null };
+  let ran = false;
+  let end: AllocationAdvance | null = null;
+  for (const report of reports) {
+    // The first end stands: end states are final.
+    if (end === null && movesForward(state, report.state)) {
+      state = report.state;
+      if (!isLive(state)) end = report;
+    }
+    if (stageRank(report.stage) > stageRank(stage)) stage = report.stage;
+    ran ||= report.ran;
+  }
+  const moved = state !== from.state;
+  if (!moved && stage === from.stage && (!ran || from.runningAt !== null)) return null;
+  return {
+    id: from.id,
+    from,
+    moved,
+    state,
+    stage,
+    ran,
+    reason: end === null ? null : (end.reason ?? from.stopReason),
+    detail: end?.detail ?? null,
+    exitCode: end?.exitCode ?? null,
+  };
+}

@@ -1,0 +1,59 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { Transaction } from '#libs/persistence';
+import type { PlacedAllocation, StoppingAllocation } from './allocation.rows.js';
+import { liveStatesSql } from './allocation.states.sql.js';
+
+/** Finds allocations whose last command came to nothing. */
+@Injectable()
+export class ResendRepository {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /**
+   * Ids of allocations that wait for the effect of a command for longer than its backoff, the longest first.
+   * @param first_ms wait after the first command; doubles with each, up to `max_ms`
+   */
+  async due(now: Date, first_ms: number, max_ms: number, rows_max: number): Promise<string[]> {
+    const rows = await this.dataSource.query<{ id: string }[]>(
+      `SELECT a.id FROM scheduler.allocations a
+       WHERE a.state IN (${liveStatesSql}) AND (a.state = 'placed' OR a.stop_requested_at IS NOT NULL)
+         AND a.commanded_at + make_interval(
+               secs => least($2 * power(2, least(greatest(a.commands_sent, 1) - 1, 20)), $3) / 1000.0) <= $1
+       ORDER BY a.commanded_at, a.id LIMIT $4`,
+      [now, first_ms, max_ms, rows_max],
+    );
+    return rows.map((row) => row.id);
+  }
+
+  /**
+   * Of these the ones that still wait, locked. A start is left out when its bot was changed meanwhile: that
+   * allocation is about to be replaced.
+   */
+  async lock(
+    tx: Transaction,
+    ids: readonly string[],
+  ): Promise<{ starts: PlacedAllocation[]; stops: StoppingAllocation[] }> {
+    const starts = await tx.query<(Omit<PlacedAllocation, 'login'> & { login: string })[]>(
+      `SELECT a.id, a.host, a.epoch, b.name AS bot, b.generation, b.tenant, b.account, c.server, c.login, b.runtime,
+              b.parameters, b.resources, b.constraints, b.policies, b.changed_by AS "changedBy",
+              h.sealing_key AS "sealingKey"
+       FROM scheduler.allocations a
+       JOIN scheduler.bots b ON b.name = a.bot AND b.generation = a.bot_generation AND b.desired = 'running'
+       JOIN scheduler.accounts c ON c.name = a.account AND c.locked_at IS NULL
+       JOIN scheduler.hosts h ON h.name = a.host
+       WHERE a.id = ANY($1) AND a.state = 'placed' AND a.stop_requested_at IS NULL
+       ORDER BY a.id FOR NO KEY UPDATE OF a`,
+      [ids],
+    );
+    const stops = await tx.query<StoppingAllocation[]>(
+      `SELECT a.id, a.tenant, a.bot, a.account, a.host, a.epoch, a.stop_reason AS "stopReason",
+              coalesce((b.policies->>'stopGraceMs')::int, 0) AS "graceMs",
+              coalesce(b.changed_by, 'service:scheduler') AS actor
+       FROM scheduler.allocations a LEFT JOIN scheduler.bots b ON b.name = a.bot
+       WHERE a.id = ANY($1) AND a.state IN (${liveStatesSql}) AND a.stop_requested_at IS NOT NULL
+       ORDER BY a.id FOR NO KEY UPDATE OF a`,
+      [ids],
+    );
+    return { starts: starts.map((row) => ({ ...row, login: Number(row.login) })), stops };
+  }
+}

@@ -1,0 +1,72 @@
+import { Injectable } from '@nestjs/common';
+import type { HostRegister, HostState, PublicJwk } from '#libs/contracts';
+import { DataSource } from 'typeorm';
+import type { Transaction } from '#libs/persistence';
+
+/** What a host is known by. */
+export interface HostIdentity {
+  readonly incarnation: string;
+  readonly signingKey: PublicJwk;
+  readonly state: HostState;
+}
+
+@Injectable()
+export class HostRegistrationRepository {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** Null for a host that has not registered. */
+  async find(host: string): Promise<HostIdentity | null> {
+    const rows = await this.dataSource.query<HostIdentity[]>(
+      'SELECT incarnation, signing_key AS "signingKey", state FROM scheduler.hosts WHERE name = $1',
+      [host],
+    );
+    return rows[0] ?? null;
+  }
+
+  /** Makes the host, ready; false when it exists. Its name is bound to the key from now on. */
+  async insert(tx: Transaction, host: HostRegister, now: Date): Promise<boolean> {
+    const rows = await tx.query<unknown[]>(
+      `INSERT INTO scheduler.hosts (name, state, driver, runtimes, labels, cpu_millis, memory_mib, bots_max,
+         agent_version, incarnation, signing_key, sealing_key, registered_at, last_heartbeat_at)
+       VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+       ON CONFLICT (name) DO NOTHING RETURNING name`,
+      [...this.values(host), JSON.stringify(host.signingKey), JSON.stringify(host.sealingKey), now],
+    );
+    return rows.length > 0;
+  }
+
+  /** The host as it was before, locked. */
+  async lock(tx: Transaction, host: string): Promise<HostIdentity | null> {
+    const rows = await tx.query<HostIdentity[]>(
+      `SELECT incarnation, signing_key AS "signingKey", state FROM scheduler.hosts WHERE name = $1
+       FOR NO KEY UPDATE`,
+      [host],
+    );
+    return rows[0] ?? null;
+  }
+
+  /** Writes what the agent says of itself; neither its state nor its key. */
+  async update(tx: Transaction, host: HostRegister, now: Date): Promise<void> {
+    await tx.query(
+      `UPDATE scheduler.hosts SET driver = $2, runtimes = $3, labels = $4, cpu_millis = $5, memory_mib = $6,
+         bots_max = $7, agent_version = $8, incarnation = $9, sealing_key = $10, registered_at = $11
+       WHERE name = $1`,
+      [...this.values(host), JSON.stringify(host.sealingKey), now],
+    );
+  }
+
+  private values(host: HostRegister): unknown[] {
+    const { cpuMillis, memoryMiB, bots } = host.capacity;
+    return [
+      host.host,
+      host.driver,
+      host.runtimes,
+      JSON.stringify(host.labels),
+      cpuMillis,
+      memoryMiB,
+      bots,
+      host.agentVersion,
+      host.incarnation,
+    ];
+  }
+}

@@ -1,0 +1,160 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CLOCK, type Clock } from '#libs/clock';
+import { ProblemError } from '#libs/contracts';
+import { LEADERSHIP, LeadershipLost, type Leadership } from '../leadership/leadership.js';
+import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
+import { leaseIsSurelyOver } from './lease.rule.js';
+
+interface HostContact {
+  /** When the last heartbeat was taken up or answered, monotonic; null when none was by this leader. */
+  heard_ms: number | null;
+  incarnation: string | null;
+  sequence: number;
+  /** Grows when the host's leases are taken to be over. An answer begun before must not go out after. */
+  condemnations: number;
+  /** Being declared down: no answers until that is in the database. */
+  condemned: boolean;
+  /** By allocation: when its lease was last renewed. Holds live allocations only. */
+  renewed: Map<string, number>;
+  /** By allocation: in how many heartbeats of this incarnation it was left out, one after the other. */
+  missing: Map<string, number>;
+}
+
+/** One heartbeat being answered. */
+export interface Answering {
+  readonly host: string;
+  readonly condemnations: number;
+}
+
+const retryLater = (detail: string): ProblemError => new ProblemError('unavailable', detail);
+
+/**
+ * The leases this leader has given, in its memory alone. Nothing is written when one is renewed; the waiting rule makes
+ * that safe: no account is given away before `leaseSurelyOverMs` have passed since the last answer, and since this
+ * leader began (LEASES).
+ *
+ * Answering and condemning a host exclude each other without a lock: `begin` marks the host as heard before anything
+ * is awaited, so a condemnation after it finds it fresh; `finish` refuses when there was one in between nevertheless
+ * (the database took longer than a lease). Both run without a break between their look and their mark.
+ */
+@Injectable()
+export class LeaseTable {
+  /** Registered hosts only, so as bounded as they are. */
+  private readonly hosts = new Map<string, HostContact>();
+
+  constructor(
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
+    @Inject(LEADERSHIP) private readonly leadership: Leadership,
+  ) {}
+
+  /** Takes up a heartbeat whose signature has been verified. Throws when it is not the next one of its host. */
+  begin(host: string, incarnation: string, sequence: number): Answering {
+    const contact = this.contact(host);
+    if (contact.condemned)
+      throw retryLater('Send the next heartbeat: this host is just being declared down.');
+    if (contact.incarnation !== incarnation) {
+      contact.incarnation = incarnation;
+      contact.sequence = 0;
+      contact.missing.clear();
+    }
+    if (sequence <= contact.sequence)
+      throw new ProblemError(
+        'invalid_request',
+        `Send a heartbeat with a sequence above ${contact.sequence}: this one is old.`,
+      );
+    contact.sequence = sequence;
+    contact.heard_ms = this.clock.monotonicMs();
+    return { host, condemnations: contact.condemnations };
+  }
+
+  /**
+   * Marks leases as renewed, now. The answer may go out only after this has returned.
+   * @param renewed the allocations whose leases the answer renews
+   * @param live all live allocations of the host; what is known of others is forgotten
+   */
+  finish({ host, condemnations }: Answering, renewed: ReadonlySet<string>, live: readonly string[]): void {
+    const contact = this.contact(host);
+    if (contact.condemnations !== condemnations)
+      throw retryLater('Send the next heartbeat: this one was not answered within its lease.');
+    const now_ms = this.clock.monotonicMs();
+    contact.heard_ms = now_ms;
+    const before = contact.renewed;
+    contact.renewed = new Map();
+    for (const id of live) {
+      const at_ms = renewed.has(id) ? now_ms : before.get(id);
+      if (at_ms !== undefined) contact.renewed.set(id, at_ms);
+    }
+  }
+
+  /** The host has just proved that it is there, without asking for leases (a registration). */
+  heard(host: string): void {
+    this.contact(host).heard_ms = this.clock.monotonicMs();
+  }
+
+  /**
+   * Counts allocations the host left out of a heartbeat; those it names count from 0 again.
+   * @returns those left out more often than allowed whose lease is over besides: the host does not have them
+   */
+  countMissing(host: string, missing: readonly string[]): string[] {
+    const contact = this.contact(host);
+    const counts = new Map(missing.map((id) => [id, (contact.missing.get(id) ?? 0) + 1]));
+    contact.missing = counts;
+    return missing.filter(
+      (id) =>
+        (counts.get(id) ?? 0) > this.settings.heartbeatsMissingMax &&
+        this.isOver(contact.renewed.get(id) ?? null),
+    );
+  }
+
+  /** Whether the host was heard lately enough to be given more to do. */
+  isHeard(host: string): boolean {
+    const since_ms = Math.max(this.hosts.get(host)?.heard_ms ?? -Infinity, this.leadingSince_ms());
+    return this.clock.monotonicMs() - since_ms < this.settings.leaseTtlMs;
+  }
+
+  /**
+   * Condemns the host when all its leases are surely over: from now on it gets no answer until `absolve`.
+   * @returns whether they are
+   */
+  condemnIfOver(host: string): boolean {
+    const contact = this.contact(host);
+    if (contact.condemned) return true;
+    if (!this.isOver(contact.heard_ms)) return false;
+    contact.condemned = true;
+    contact.condemnations += 1;
+    return true;
+  }
+
+  /** That the host is down stands in the database: its heartbeats may be answered again, by what stands there. */
+  absolve(host: string): void {
+    this.contact(host).condemned = false;
+  }
+
+  private isOver(renewed_ms: number | null): boolean {
+    return leaseIsSurelyOver(this.settings, this.clock.monotonicMs(), renewed_ms, this.leadingSince_ms());
+  }
+
+  private leadingSince_ms(): number {
+    const term = this.leadership.current();
+    if (term === null) throw new LeadershipLost('This process does not lead: it knows nothing of leases.');
+    return term.sinceMonotonicMs;
+  }
+
+  private contact(host: string): HostContact {
+    let contact = this.hosts.get(host);
+    if (contact === undefined) {
+      contact = {
+        heard_ms: null,
+        incarnation: null,
+        sequence: 0,
+        condemnations: 0,
+        condemned: false,
+        renewed: new Map(),
+        missing: new Map(),
+      };
+      this.hosts.set(host, contact);
+    }
+    return contact;
+  }
+}

@@ -1,0 +1,33 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { LOGGER, type Logger } from '#libs/telemetry';
+import { AllocationService } from '../allocations/allocation.service.js';
+import { LeaseTable } from '../heartbeats/lease.table.js';
+import type { Reconciler } from './reconciler.js';
+import { ReconciliationRepository } from './reconciliation.repository.js';
+
+/**
+ * Declares hosts down whose leases are surely over, and frees the accounts they held. The one place where an account
+ * is given away without its host having said that the bot is dead; see `lease.rule.ts` for why that is safe.
+ */
+@Injectable()
+export class HostLostReconciler implements Reconciler {
+  readonly name = 'host-lost';
+
+  constructor(
+    private readonly repository: ReconciliationRepository,
+    private readonly leases: LeaseTable,
+    private readonly allocations: AllocationService,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  async reconcile(): Promise<boolean> {
+    for (const host of await this.repository.hostsUp()) {
+      if (!this.leases.condemnIfOver(host)) continue;
+      // Condemned until it stands in the database: were this to fail, the next pass would try again.
+      const lost = await this.allocations.loseHost(host);
+      this.leases.absolve(host);
+      this.logger.error({ host, lost }, 'host down');
+    }
+    return false;
+  }
+}

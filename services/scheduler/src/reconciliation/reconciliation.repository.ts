@@ -1,0 +1,194 @@
+import { Injectable } from '@nestjs/common';
+import type { AllocationState, HostState, Labels, RuntimeName } from '#libs/contracts';
+import { DataSource } from 'typeorm';
+import { liveStatesSql } from '../allocations/allocation.states.sql.js';
+import type { HostFacts, PlacementRequest } from '../placement/fleet-snapshot.js';
+
+/** An allocation that should end. */
+export interface StopCandidate {
+  readonly id: string;
+  readonly reason: 'asked' | 'account-locked';
+  readonly actor: string | null;
+}
+
+/** A bot that should run and does not. */
+export interface IdleBot extends PlacementRequest {
+  readonly generation: number;
+  readonly queuedReason: string | null;
+  /** Its definition is newer than its last allocation, or it never had one. */
+  readonly fresh: boolean;
+  readonly onHostLost: 'reschedule' | 'wait';
+  readonly last: {
+    readonly state: AllocationState;
+    readonly host: string;
+    readonly hostState: HostState;
+  } | null;
+}
+
+/** An allocation on a host that is being drained. */
+export interface DrainingAllocation extends PlacementRequest {
+  readonly id: string;
+  readonly host: string;
+  readonly queuedReason: string | null;
+  readonly drainBy: string | null;
+}
+
+interface RequestRow {
+  bot: string;
+  tenant: string;
+  runtime: RuntimeName;
+  resources: PlacementRequest['resources'];
+  constraints: PlacementRequest['constraints'];
+  antiAffinity: PlacementRequest['antiAffinity'];
+}
+
+const requestColumns = `b.name AS bot, b.tenant, b.runtime, b.resources, b.constraints,
+  b.policies->>'antiAffinity' AS "antiAffinity"`;
+
+/** What the reconcilers read. Every query is bounded and reads what is, never what changed. */
+@Injectable()
+export class ReconciliationRepository {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** Every host with what live allocations hold of it. @param isHeard from the leader's memory */
+  async hosts(isHeard: (host: string) => boolean): Promise<HostFacts[]> {
+    const rows = await this.dataSource.query<
+      {
+        name: string;
+        state: HostState;
+        runtimes: RuntimeName[];
+        labels: Labels;
+        cpu_millis: number;
+        memory_mib: number;
+        bots_max: number;
+        held: { tenant: string; bots: number; cpu: number; memory: number }[] | null;
+      }[]
+    >(
+      `SELECT h.name, h.state, h.runtimes, h.labels, h.cpu_millis, h.memory_mib, h.bots_max, used.held
+       FROM scheduler.hosts h
+       LEFT JOIN (
+         SELECT host, jsonb_agg(jsonb_build_object('tenant', tenant, 'bots', bots, 'cpu', cpu, 'memory', memory)) AS held
+         FROM (SELECT host, tenant, count(*)::int AS bots, sum(reserved_cpu_millis)::int AS cpu,
+                      sum(reserved_memory_mib)::int AS memory
+               FROM scheduler.allocations WHERE state IN (${liveStatesSql}) GROUP BY host, tenant) t
+         GROUP BY host) used ON used.host = h.name`,
+    );
+    return rows.map(({ held, ...row }) => {
+      const shares = held ?? [];
+      const sum = (of: 'bots' | 'cpu' | 'memory'): number =>
+        shares.reduce((total, share) => total + share[of], 0);
+      return {
+        name: row.name,
+        state: row.state,
+        heard: isHeard(row.name),
+        runtimes: row.runtimes,
+        labels: row.labels,
+        capacity: { cpuMillis: row.cpu_millis, memoryMiB: row.memory_mib, bots: row.bots_max },
+        reserved: { cpuMillis: sum('cpu'), memoryMiB: sum('memory'), bots: sum('bots') },
+        tenants: new Map(shares.map((share) => [share.tenant, share.bots])),
+      };
+    });
+  }
+
+  /** Names of hosts that are not down. */
+  async hostsUp(): Promise<string[]> {
+    const rows = await this.dataSource.query<{ name: string }[]>(
+      `SELECT name FROM scheduler.hosts WHERE state <> 'down' ORDER BY name`,
+    );
+    return rows.map((row) => row.name);
+  }
+
+  /** Bots that should run, may, and have nothing that lives; those that wait longest first. */
+  async idleBots(now: Date, rows_max: number): Promise<IdleBot[]> {
+    const rows = await this.dataSource.query<
+      (RequestRow & {
+        generation: number;
+        queuedReason: string | null;
+        onHostLost: IdleBot['onHostLost'];
+        fresh: boolean;
+        last_state: AllocationState | null;
+        last_host: string;
+        last_host_state: HostState;
+      })[]
+    >(
+      `WITH idle AS MATERIALIZED (
+         SELECT b.* FROM scheduler.bots b JOIN scheduler.accounts c ON c.name = b.account
+         WHERE b.desired = 'running' AND c.locked_at IS NULL AND NOT EXISTS (
+           SELECT 1 FROM scheduler.allocations a WHERE a.account = b.account AND a.state IN (${liveStatesSql}))
+       )
+       SELECT ${requestColumns}, b.generation, b.queued_reason AS "queuedReason",
+              b.policies->>'onHostLost' AS "onHostLost", b.generation > coalesce(last.bot_generation, 0) AS fresh,
+              last.state AS last_state, last.host AS last_host, h.state AS last_host_state
+       FROM idle b
+       LEFT JOIN LATERAL (
+         SELECT state, host, bot_generation FROM scheduler.allocations
+         WHERE bot = b.name AND account = b.account AND created_at >= b.created_at ORDER BY epoch DESC LIMIT 1) last ON true
+       LEFT JOIN scheduler.hosts h ON h.name = last.host
+       WHERE b.retry_at IS NULL OR b.retry_at <= $1 OR b.generation > coalesce(last.bot_generation, 0)
+       ORDER BY b.queued_at NULLS LAST, b.created_at, b.name LIMIT $2`,
+      [now, rows_max],
+    );
+    return rows.map(({ last_state, last_host, last_host_state, ...row }) => ({
+      ...row,
+      last: last_state === null ? null : { state: last_state, host: last_host, hostState: last_host_state },
+    }));
+  }
+
+  /** Live allocations that nobody wants: the bot should not run, is gone, or its account is locked. */
+  async unwanted(rows_max: number): Promise<StopCandidate[]> {
+    return this.dataSource.query<StopCandidate[]>(
+      `SELECT a.id, CASE WHEN c.locked_at IS NULL THEN 'asked' ELSE 'account-locked' END AS reason,
+              CASE WHEN c.locked_at IS NULL THEN b.changed_by ELSE c.locked_by END AS actor
+       FROM scheduler.allocations a
+       JOIN scheduler.accounts c ON c.name = a.account
+       LEFT JOIN scheduler.bots b ON b.name = a.bot
+       WHERE a.state IN (${liveStatesSql}) AND a.stop_requested_at IS NULL
+         AND (b.name IS NULL OR b.desired <> 'running' OR c.locked_at IS NOT NULL)
+       ORDER BY a.id LIMIT $1`,
+      [rows_max],
+    );
+  }
+
+  /** Live allocations of an older definition of their bot. */
+  async outdated(rows_max: number): Promise<StopCandidate[]> {
+    return this.dataSource.query<StopCandidate[]>(
+      `SELECT a.id, 'asked' AS reason, b.changed_by AS actor
+       FROM scheduler.allocations a JOIN scheduler.bots b ON b.name = a.bot
+       WHERE a.state IN (${liveStatesSql}) AND a.stop_requested_at IS NULL
+         AND b.desired = 'running' AND b.generation > a.bot_generation
+       ORDER BY a.id LIMIT $1`,
+      [rows_max],
+    );
+  }
+
+  /**
+   * Live allocations on hosts being drained whose bots should go on running elsewhere.
+   * @param told those told to stop already, or those not yet
+   */
+  async onDrainingHosts(told: boolean, rows_max: number): Promise<DrainingAllocation[]> {
+    return this.dataSource.query<DrainingAllocation[]>(
+      `SELECT ${requestColumns}, a.id, a.host, b.queued_reason AS "queuedReason", h.drain_by AS "drainBy"
+       FROM scheduler.hosts h
+       JOIN scheduler.allocations a ON a.host = h.name AND a.state IN (${liveStatesSql})
+         AND (a.stop_requested_at IS NOT NULL) = $1
+       JOIN scheduler.bots b ON b.name = a.bot AND b.desired = 'running'
+       WHERE h.state = 'draining' ORDER BY a.id LIMIT $2`,
+      [told, rows_max],
+    );
+  }
+
+  /** Bots with a reason to wait that do not wait: they should not run, or they run where they may stay. */
+  async wronglyWaiting(rows_max: number): Promise<string[]> {
+    const rows = await this.dataSource.query<{ name: string }[]>(
+      `SELECT b.name FROM scheduler.bots b JOIN scheduler.accounts c ON c.name = b.account
+       WHERE b.queued_reason IS NOT NULL
+         AND (b.desired <> 'running' OR c.locked_at IS NOT NULL OR EXISTS (
+           SELECT 1 FROM scheduler.allocations a JOIN scheduler.hosts h ON h.name = a.host
+           WHERE a.account = b.account AND a.state IN (${liveStatesSql})
+             AND (h.state <> 'draining' OR a.stop_requested_at IS NOT NULL)))
+       ORDER BY b.name LIMIT $1`,
+      [rows_max],
+    );
+    return rows.map((row) => row.name);
+  }
+}
