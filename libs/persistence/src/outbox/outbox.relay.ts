@@ -1,4 +1,5 @@
 import type { Clock } from '#libs/clock';
+import type { EventData, EventTypeName } from '#libs/contracts';
 import type { DataSource } from 'typeorm';
 import { inTransaction } from '../transaction.js';
 import { OutboxRepository, type Producer, type StoredEvent, type WaitingRow } from './outbox.repository.js';
@@ -11,13 +12,16 @@ export interface RelayMessage {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** An event with everything that is needed to encode and sign it. */
-export interface RelayEvent extends StoredEvent, Producer {
+interface NumberedEvent extends Omit<StoredEvent, 'type'>, Producer {
   /** CloudEvents id and message id; the same whenever this event is published again. */
   readonly id: string;
   readonly sequence: number;
-  readonly data: unknown;
 }
+
+/** An event with everything that is needed to encode and sign it, as `encodeSignedEvent` of messaging takes it. */
+export type RelayEvent = {
+  [T in EventTypeName]: NumberedEvent & { readonly type: T; readonly data: EventData<T> };
+}[EventTypeName];
 
 /** What the relay needs of the world; given from outside, so that persistence knows neither NATS nor keys. */
 export interface RelayPorts {
@@ -161,13 +165,9 @@ export class OutboxRelay {
   private async message(row: WaitingRow, producer: Producer): Promise<RelayMessage> {
     const { event, sequence, messageId, subject, headers, body } = row;
     if (event !== null && sequence !== null) {
-      return await this.ports.finish({
-        ...event,
-        ...producer,
-        id: messageId,
-        sequence,
-        data: JSON.parse(body),
-      });
+      const data: unknown = JSON.parse(body);
+      // `Outbox.events` paired type and data by the catalogue before the row was written.
+      return await this.ports.finish({ ...event, ...producer, id: messageId, sequence, data } as RelayEvent);
     }
     if (subject === null || headers === null)
       throw new Error(`Outbox row ${row.id} is neither event nor message`);
