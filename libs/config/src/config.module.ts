@@ -8,9 +8,9 @@ export const configPrefix = 'TRADEFLEET_';
 /** Provides the configuration of a service everywhere, under its token. Loading it fails the start. */
 @Module({})
 export class ConfigModule {
-  static forRoot<S extends z.ZodObject>(
+  static forRoot(
     token: InjectionToken,
-    schema: S,
+    schema: z.ZodObject,
     options: LoadOptions = { prefix: configPrefix },
   ): DynamicModule {
     return {

@@ -38,6 +38,7 @@ export class CombinedServer extends Server implements CustomTransportStrategy {
     throw new Error('This server has no events: watch Messaging.onStatus.');
   }
 
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the signature is Nest's
   unwrap<T>(): T {
     return this.servers as T;
   }

@@ -5,11 +5,9 @@ export { header, type Headers } from './headers.js';
 export { CombinedServer } from './combined.server.js';
 export { Consume } from './jetstream/consume.decorator.js';
 export { Poison, type Delivery } from './jetstream/delivery.js';
-export {
-  JetStreamServer,
-  type ConsumerOptions,
-  type JetStreamServerOptions,
-} from './jetstream/jetstream.server.js';
+export type { ConsumerOptions } from './jetstream/consumer-worker.js';
+export { deadLetterHeaders } from './jetstream/dead-letters.js';
+export { JetStreamServer, type JetStreamServerOptions } from './jetstream/jetstream.server.js';
 export { encodeJson, parseBody } from './json-body.js';
 export { connectMessaging, Messaging, type ConnectionState } from './messaging.js';
 export { MessagingModule, type MessagingAsyncOptions } from './messaging.module.js';

@@ -18,7 +18,7 @@ export function Consume(consumer: string) {
     descriptor: TypedPropertyDescriptor<T>,
   ): void => {
     const extras: ConsumeExtras = { kind: 'consume', consumer };
-    applyDecorators(EventPattern<string>(consumer, JETSTREAM, extras), UseFilters(new ErrorCrossing()))(
+    applyDecorators(EventPattern(consumer, JETSTREAM, extras), UseFilters(new ErrorCrossing()))(
       target,
       key,
       descriptor,

@@ -141,6 +141,7 @@ export class RequestReplyServer extends Server implements CustomTransportStrateg
     throw new Error('This server has no events: watch Messaging.onStatus.');
   }
 
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the signature is Nest's
   unwrap<T>(): T {
     return this.messaging as T;
   }
@@ -198,7 +199,7 @@ export class RequestReplyServer extends Server implements CustomTransportStrateg
   private contextOf(route: Route, message: Msg): RequestContext {
     const headers = readHeaders(message.headers);
     const traceparent = header(headers, traceparentHeader);
-    const hostIndex = String(route.extras.name).split('.').indexOf('*');
+    const hostIndex = route.extras.name.split('.').indexOf('*');
     return new RequestContext({
       subject: message.subject,
       actor: header(headers, actorHeader) ?? anonymous,

@@ -1,0 +1,42 @@
+import type { JsMsg } from '@nats-io/jetstream';
+import { subjects, type ConsumerSpec } from '#libs/contracts';
+import { readHeaders } from '../headers.js';
+import type { Messaging } from '../messaging.js';
+
+/** Headers of a dead letter; the body and the other headers are those of the message. */
+export const deadLetterHeaders = {
+  reason: 'tradefleet-dead-reason',
+  subject: 'tradefleet-dead-subject',
+  stream: 'tradefleet-dead-stream',
+  seq: 'tradefleet-dead-seq',
+  deliveries: 'tradefleet-dead-deliveries',
+} as const;
+
+const reason_chars_max = 300;
+
+/** Stores a copy of a message on `fleet.v1.dead.<durable>`; the same message twice is one letter. */
+export async function storeDeadLetter(
+  messaging: Messaging,
+  spec: ConsumerSpec,
+  message: JsMsg,
+  reason: string,
+): Promise<void> {
+  // What the server added or acts upon must not act again.
+  const own = Object.entries(readHeaders(message.headers)).filter(([name]) => !/^nats-/i.test(name));
+  await messaging.publishDurable({
+    subject: subjects.deadLetter(spec.durable),
+    // A stream that was made anew counts from 1 again: the time tells its messages from the old ones.
+    messageId: `${spec.durable}/${spec.stream}/${message.seq}/${message.info.timestampNanos}`,
+    body: message.data,
+    headers: {
+      ...Object.fromEntries(own),
+      [deadLetterHeaders.reason]: oneLine(reason),
+      [deadLetterHeaders.subject]: message.subject,
+      [deadLetterHeaders.stream]: spec.stream,
+      [deadLetterHeaders.seq]: String(message.seq),
+      [deadLetterHeaders.deliveries]: String(message.info.deliveryCount),
+    },
+  });
+}
+
+const oneLine = (text: string): string => text.replace(/\p{Cc}+/gu, ' ').slice(0, reason_chars_max);

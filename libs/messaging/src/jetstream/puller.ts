@@ -1,0 +1,113 @@
+import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
+import type { ConsumerSpec } from '#libs/contracts';
+import { backoffMs } from '../connection.js';
+import type { Messaging } from '../messaging.js';
+
+/** How long one pull stays open; the server sends a sign of life in half of it. */
+const pull_ms = 10_000;
+const find_ms_min = 100;
+const find_ms_max = 5000;
+
+/**
+ * Pulls the messages of a durable consumer until stopped. Looks for the consumer until somebody has made it, and again
+ * when it is gone. Can be paused: what is handed out then comes again after `ack_wait`.
+ */
+export class Puller {
+  private messages: ConsumerMessages | null = null;
+  private resume: (() => void) | null = null;
+  private paused = false;
+  private readonly stopped = new AbortController();
+
+  constructor(
+    private readonly messaging: Messaging,
+    private readonly spec: ConsumerSpec,
+    private readonly prefetch: number,
+    private readonly receive: (message: JsMsg) => void,
+  ) {}
+
+  /** Until `stop`. Never rejects. */
+  async run(): Promise<void> {
+    for (let failures = 0; !this.stopped.signal.aborted;) {
+      try {
+        await this.pullUntilEnd(() => {
+          failures = 0;
+        });
+      } catch (error) {
+        const fields = { err: error, consumer: this.spec.durable, stream: this.spec.stream };
+        if (failures % 20 === 0) this.messaging.logger.warn(fields, 'consumer cannot be pulled yet');
+        failures++;
+        await this.sleep(backoffMs(failures, find_ms_min, find_ms_max));
+      }
+    }
+  }
+
+  /** No more messages until `unpause`. */
+  pause(): void {
+    if (this.paused) return;
+    this.paused = true;
+    void this.messages?.close();
+  }
+
+  unpause(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    this.resume?.();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped.abort();
+    this.resume?.();
+    await this.messages?.close();
+  }
+
+  private isStopped(): boolean {
+    return this.stopped.signal.aborted;
+  }
+
+  private async pullUntilEnd(onPulling: () => void): Promise<void> {
+    if (this.paused)
+      await new Promise<void>((resolve) => {
+        this.resume = resolve;
+      });
+    if (this.isStopped()) return;
+    const { js } = this.messaging.internals();
+    const consumer = await js.consumers.get(this.spec.stream, this.spec.durable);
+    const messages = await consumer.consume({
+      max_messages: this.prefetch,
+      expires: pull_ms,
+      callback: (message) => {
+        this.receive(message);
+      },
+    });
+    this.messages = messages;
+    // Stopped or paused while it was being looked for.
+    if (this.isStopped() || this.paused) void messages.close();
+    onPulling();
+    void this.logNotices(messages);
+    const ended = await messages.closed();
+    this.messages = null;
+    if (ended instanceof Error) throw ended;
+    const { connection } = this.messaging.internals();
+    if (connection.isClosed()) this.stopped.abort();
+  }
+
+  private async logNotices(messages: ConsumerMessages): Promise<void> {
+    for await (const notice of messages.status()) {
+      const bad =
+        notice.type === 'consumer_deleted' ||
+        notice.type === 'consumer_not_found' ||
+        notice.type === 'stream_not_found' ||
+        notice.type === 'exceeded_limits';
+      const fields = { consumer: this.spec.durable, notice: notice.type };
+      if (bad) this.messaging.logger.warn(fields, 'consumer in trouble');
+    }
+  }
+
+  private async sleep(ms: number): Promise<void> {
+    try {
+      await this.messaging.clock.sleep(ms, this.stopped.signal);
+    } catch {
+      // Aborted by `stop`, which the loop looks at next.
+    }
+  }
+}
