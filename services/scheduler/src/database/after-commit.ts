@@ -1,4 +1,4 @@
-import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { DataSource, type EntitySubscriberInterface, type QueryRunner } from 'typeorm';
 import type { Transaction } from '#libs/persistence';
@@ -10,16 +10,14 @@ type Work = () => void;
  * what it wrote. It is lost when the process dies in between, so nothing may depend on it but speed.
  */
 @Injectable()
-export class AfterCommit implements EntitySubscriberInterface, OnModuleInit {
+export class AfterCommit implements EntitySubscriberInterface {
   private readonly pending = new WeakMap<QueryRunner, Work[]>();
 
   constructor(
-    private readonly dataSource: DataSource,
+    dataSource: DataSource,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
-
-  onModuleInit(): void {
-    this.dataSource.subscribers.push(this);
+  ) {
+    dataSource.subscribers.push(this);
   }
 
   /** Runs `work` once the transaction has committed. `work` must be short and not wait. */

@@ -1,10 +1,10 @@
 import type { ApiParsed, ApiResponse, FleetPlanned } from '#libs/contracts';
-import { TransactionRunner, type NewEvent } from '#libs/persistence';
+import { TransactionRunner } from '#libs/persistence';
 import { Injectable } from '@nestjs/common';
 import { refusal } from '../errors.js';
 import { OperationTracker } from '../operations/operation.tracker.js';
 import type { Asker } from '../requests/asker.js';
-import type { Change } from '../requests/change.js';
+import type { Change, Fact } from '../requests/change.js';
 import { ChangesService } from '../requests/changes.service.js';
 import { diffFleet, planVersion, toPlanChange, type FleetChange } from './fleet.diff.js';
 import { FleetRepository } from './fleet.repository.js';
@@ -73,11 +73,7 @@ export class FleetService {
   }
 }
 
-function eventOf(
-  change: FleetChange,
-  generations: ReadonlyMap<string, number>,
-  operation: string,
-): Omit<NewEvent, 'actor' | 'traceparent'> {
+function eventOf(change: FleetChange, generations: ReadonlyMap<string, number>, operation: string): Fact {
   const { name } = change;
   switch (change.entity) {
     case 'tenant': {

@@ -1,7 +1,7 @@
 import { refusal } from '../errors.js';
 
 /** Most requests that may wait at once; each holds a slot of the request server. */
-export const waiters_max = 256;
+export const waiters_max = 1024;
 
 /**
  * Those who wait for operations to end, in this process. Woken by id; who is not woken in time gives up by itself.

@@ -23,7 +23,7 @@ const look_interval_ms = 500;
 @Injectable()
 export class OperationsService implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly stopping = new AbortController();
-  private looking: Promise<void> = Promise.resolve();
+  private looking: Promise<void> | null = null;
 
   constructor(
     private readonly operations: OperationRepository,
@@ -33,13 +33,17 @@ export class OperationsService implements OnApplicationBootstrap, BeforeApplicat
   ) {}
 
   onApplicationBootstrap(): void {
-    this.looking = this.lookOut();
+    this.looking ??= this.lookOut();
   }
 
-  /** Those who wait are answered with the operation as it is, so that the server can finish. */
-  async beforeApplicationShutdown(): Promise<void> {
+  /** Answers all who wait with the operation as it is, now and from now on, so that the server can finish. */
+  release(): void {
     this.stopping.abort();
     this.waiters.wakeAll();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    this.release();
     await this.looking;
   }
 
@@ -67,6 +71,7 @@ export class OperationsService implements OnApplicationBootstrap, BeforeApplicat
   async wait({ id, timeoutMs }: ApiParsed<'operations.wait'>): Promise<Operation> {
     const ended = new AbortController();
     const onStop = () => ended.abort();
+    if (this.stopping.signal.aborted) onStop();
     this.stopping.signal.addEventListener('abort', onStop, { once: true });
     const timer = this.clock.sleep(timeoutMs, ended.signal).then(onStop, () => undefined);
     try {
@@ -89,13 +94,14 @@ export class OperationsService implements OnApplicationBootstrap, BeforeApplicat
 
   private async lookOut(): Promise<void> {
     const { signal } = this.stopping;
-    while (!signal.aborted) {
+    const isStopping = () => signal.aborted;
+    while (!isStopping()) {
       try {
         await this.clock.sleep(look_interval_ms, signal);
         const ids = this.waiters.ids();
         if (ids.length > 0) this.waiters.wake(await this.operations.ended(ids));
       } catch (error) {
-        if (!signal.aborted) this.logger.warn({ err: error }, 'could not look whether operations have ended');
+        if (!isStopping()) this.logger.warn({ err: error }, 'could not look whether operations have ended');
       }
     }
   }

@@ -3,3 +3,6 @@ export interface Asker {
   readonly actor: string;
   readonly traceparent: string;
 }
+
+/** Nothing else of the context: an asker is spread into events. */
+export const askerOf = ({ actor, traceparent }: Asker): Asker => ({ actor, traceparent });

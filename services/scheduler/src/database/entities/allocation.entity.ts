@@ -53,9 +53,17 @@ export class AllocationEntity {
   @Column('timestamptz', { name: 'stop_requested_at', nullable: true })
   stopRequestedAt!: Date | null;
 
+  /** When it must have ended at the latest. */
+  @Column('timestamptz', { name: 'stop_deadline_at', nullable: true })
+  stopDeadlineAt!: Date | null;
+
   /** When the newest command for it was put into the outbox. */
   @Column('timestamptz', { name: 'commanded_at', nullable: true })
   commandedAt!: Date | null;
+
+  /** How often it was commanded, to wait longer before the next time. */
+  @Column('integer', { name: 'commands_sent', default: 0 })
+  commandsSent!: number;
 
   @Column('timestamptz', { name: 'created_at', default: () => 'now()' })
   createdAt!: Date;

@@ -1,0 +1,14 @@
+import { Module } from '@nestjs/common';
+import { AccountsModule } from '../accounts/accounts.module.js';
+import { OperationsModule } from '../operations/operations.module.js';
+import { RequestsModule } from '../requests/requests.module.js';
+import { BotRepository } from './bot.repository.js';
+import { BotsController } from './bots.controller.js';
+import { BotsService } from './bots.service.js';
+
+@Module({
+  imports: [RequestsModule, OperationsModule, AccountsModule],
+  controllers: [BotsController],
+  providers: [BotRepository, BotsService],
+})
+export class BotsModule {}

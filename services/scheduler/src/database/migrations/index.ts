@@ -1,0 +1,8 @@
+import { outboxMigration } from '#libs/persistence';
+import { DesiredAndActualState1700000000001 } from './0001-desired-and-actual-state.js';
+
+/** The Postgres schema that the scheduler owns. */
+export const schedulerSchema = 'scheduler';
+
+/** All migrations, in the order of the time stamps in their names. */
+export const migrations = [outboxMigration(schedulerSchema), DesiredAndActualState1700000000001];

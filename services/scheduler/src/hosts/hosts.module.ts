@@ -1,0 +1,13 @@
+import { Module } from '@nestjs/common';
+import { OperationsModule } from '../operations/operations.module.js';
+import { RequestsModule } from '../requests/requests.module.js';
+import { HostRepository } from './host.repository.js';
+import { HostsController } from './hosts.controller.js';
+import { HostsService } from './hosts.service.js';
+
+@Module({
+  imports: [RequestsModule, OperationsModule],
+  controllers: [HostsController],
+  providers: [HostRepository, HostsService],
+})
+export class HostsModule {}

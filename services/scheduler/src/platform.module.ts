@@ -1,0 +1,86 @@
+import { CLOCK, type Clock } from '#libs/clock';
+import {
+  encodeSignedEvent,
+  Messaging,
+  MessagingModule,
+  type EventToEncode,
+  type SigningKey,
+} from '#libs/messaging';
+import { Outbox, OutboxRelay, PersistenceModule } from '#libs/persistence';
+import { TelemetryModule, type Logger } from '#libs/telemetry';
+import { Module, type DynamicModule, type Provider } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { AfterCommit } from './database/after-commit.js';
+import { entities } from './database/entities/index.js';
+import { schedulerSchema } from './database/migrations/index.js';
+import { LEADERSHIP_DATABASE, RUNTIME_SETTINGS, runtimeSettings } from './runtime.settings.js';
+import { SCHEDULER_CONFIG, type SchedulerConfig } from './scheduler.config.js';
+import { SCHEDULER_SIGNING_KEY } from './scheduler.keys.js';
+
+/** What the process was started with. */
+export interface Platform {
+  readonly config: SchedulerConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Connected. */
+  readonly messaging: Messaging;
+  readonly signingKey: SigningKey;
+}
+
+/** CloudEvents source of what this service publishes. */
+const source = '/scheduler';
+
+/** What every part of the scheduler may inject: configuration, clock, log, database, outbox, NATS, key. */
+@Module({})
+export class PlatformModule {
+  static forRoot(platform: Platform): DynamicModule {
+    const { config, clock, logger, messaging } = platform;
+    const providers = providersOf(platform);
+    return {
+      module: PlatformModule,
+      global: true,
+      imports: [
+        TelemetryModule.forRoot({ logger }),
+        MessagingModule.forRoot(messaging),
+        PersistenceModule.forRootAsync({
+          clock,
+          useFactory: () => ({
+            url: config.databaseUrl,
+            schema: schedulerSchema,
+            entities,
+            poolMax: config.databasePoolMax,
+            applicationName: 'tradefleet-scheduler',
+          }),
+        }),
+      ],
+      providers,
+      exports: providers,
+    };
+  }
+}
+
+function providersOf({ config, clock, logger, messaging, signingKey }: Platform): Provider[] {
+  return [
+    { provide: SCHEDULER_CONFIG, useValue: config },
+    { provide: CLOCK, useValue: clock },
+    { provide: SCHEDULER_SIGNING_KEY, useValue: signingKey },
+    { provide: RUNTIME_SETTINGS, useValue: runtimeSettings(config) },
+    { provide: LEADERSHIP_DATABASE, useValue: { connectionString: config.databaseUrl } },
+    { provide: Outbox, useFactory: () => new Outbox(schedulerSchema, clock) },
+    {
+      provide: OutboxRelay,
+      inject: [DataSource],
+      useFactory: (dataSource: DataSource) =>
+        new OutboxRelay(
+          dataSource,
+          {
+            // The outbox has checked the data against the catalogue when it was written.
+            finish: async (event) => await encodeSignedEvent(event as EventToEncode, signingKey),
+            publish: async (messages) => await messaging.publishDurableAll(messages),
+          },
+          { schema: schedulerSchema, source, clock, logger },
+        ),
+    },
+    AfterCommit,
+  ];
+}
