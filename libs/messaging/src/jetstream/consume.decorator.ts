@@ -18,7 +18,11 @@ export function Consume(consumer: string) {
     descriptor: TypedPropertyDescriptor<T>,
   ): void => {
     const extras: ConsumeExtras = { kind: 'consume', consumer };
-    applyDecorators(EventPattern(consumer, JETSTREAM, extras), UseFilters(new ErrorCrossing()))(
+    applyDecorators(
+      // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-arguments -- without it the type does not fit
+      EventPattern<string>(consumer, JETSTREAM, extras),
+      UseFilters(new ErrorCrossing()),
+    )(
       target,
       key,
       descriptor,
