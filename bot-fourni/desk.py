@@ -81,7 +81,7 @@ class Desk:
     def _follow_strategy(self) -> None:
         quote = self._data.quote()
         bars = self._data.newly_closed_bars(quote)
-        if bars is None or self._trader.has_order_in_flight:
+        if bars is None or self._trader.has_order_in_flight():
             return
         signal_now = strategy.signal(bars, self._parameters)
         if signal_now is None:

@@ -27,7 +27,7 @@ import exit_codes
 from clock import Clock, SystemClock
 from control import ControlGate
 from desk import Desk
-from failures import BotFailure, StopRequested
+from failures import BadInput, BotFailure, StopRequested
 from journal import Journal
 from mt5_connection import Connection
 from mt5_data import MarketData
@@ -128,8 +128,8 @@ def _end(bot: Bot | None, journal: Journal, code: int, error: str | None) -> int
         bot.status.error = error
         try:
             bot.status.write()
-        except OSError as cause:
-            journal.warn("last status could not be written", errno=cause.errno)
+        except (OSError, BadInput):
+            journal.warn("last status could not be written")
     journal.info("bot ends", exitCode=code)
     return code
 

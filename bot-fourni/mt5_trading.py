@@ -94,7 +94,6 @@ class Trader:
 
     # ---- what is there -------------------------------------------------------------------------
 
-    @property
     def has_order_in_flight(self) -> bool:
         """Whether the fate of an order is unknown."""
         return self._in_flight is not None
@@ -184,7 +183,7 @@ class Trader:
     def is_flat(self) -> bool:
         """Whether we have no position, no pending order and none whose fate is unknown."""
         orders, positions = self._pending_orders(), self.positions()
-        return orders == () and positions == () and not self.has_order_in_flight
+        return orders == () and positions == () and not self.has_order_in_flight()
 
     def flatten(self) -> None:
         """Try to remove each of our pending orders and to close each of our positions, once."""
@@ -219,7 +218,7 @@ class Trader:
 
     def _send(self, request: Request, *, reducing: bool) -> tuple[Outcome, int]:
         """The only call of order_send. Gives the outcome and the broker's return code."""
-        if self.has_order_in_flight:
+        if self.has_order_in_flight():
             return "unknown", 0
         known = self._own_orders()
         if known is None:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, TypedDict
 import documents
 from clock import Clock
 from config import BotConfig
+from failures import BadInput
 from journal import Journal, timestamp
 
 STAGES = ("container", "display", "terminal", "login", "ipc", "account-matches", "trade-allowed")
@@ -80,12 +81,18 @@ class StatusReport:
             self.write()
 
     def write(self) -> None:
-        """Write now. Raises OSError once it has failed for longer than the silence limit."""
+        """Write now.
+
+        Raises BadInput when the first one fails, OSError once it has failed for longer than the
+        silence limit.
+        """
         now_ms = self._clock.boottime_ms()
         document = self._document()
         try:
             documents.write(self._path, document)
         except OSError as cause:
+            if not self._last:
+                raise BadInput("status cannot be written", errno=cause.errno) from cause
             if now_ms - self._written_ms > SILENCE_LIMIT_MS:
                 raise
             self._journal.warn("status could not be written", errno=cause.errno)

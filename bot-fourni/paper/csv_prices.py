@@ -130,7 +130,7 @@ def _load(path: str, digits: int) -> tuple[IntArray, FloatArray]:
                     times.append(_time_s(row[0]))
                     values.extend(float(row[column]) for column in columns)
                 except (ValueError, IndexError, OverflowError):
-                    raise CsvFault(f"row {len(times) + 1} cannot be read") from None
+                    raise CsvFault(f"line {reader.line_num} cannot be read") from None
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise CsvFault("the file cannot be read") from cause
     opens = np.array(times, dtype=np.int64)

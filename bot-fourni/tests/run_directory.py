@@ -23,7 +23,7 @@ class RunDirectory:
     def path(self, name: str) -> str:
         return os.path.join(self.root, name)
 
-    def write_bot(self, *, runtime: str = "paper", **fields: object) -> None:
+    def write_bot(self, **fields: object) -> None:
         """bot.json; `parameters` and others can be given."""
         document: documents.Document = {
             "schema": 1,
@@ -33,7 +33,7 @@ class RunDirectory:
             "allocation": ALLOCATION,
             "epoch": EPOCH,
             "host": "host-1",
-            "runtime": runtime,
+            "runtime": "paper",
             "parameters": {},
             "stageTimeoutMs": 20_000,
             "stopGraceMs": 5_000,
@@ -65,22 +65,24 @@ class RunDirectory:
             },
         )
 
-    def write_credentials(self, password: str = "let me in", **fields: object) -> None:
+    def write_credentials(self, **fields: object) -> None:
         expires = datetime.now(UTC) + timedelta(minutes=10)
         document: documents.Document = {
             "schema": 1,
             "allocation": ALLOCATION,
             "epoch": EPOCH,
             "login": LOGIN,
-            "password": password,
+            "password": "let me in",
             "server": "Paper-Demo",
             "expiresAt": expires.isoformat().replace("+00:00", "Z"),
         }
         documents.write(self.path("credentials.json"), document | fields)
 
-    def write_all(self, *, lease_ms: int = 60_000, **parameters: object) -> None:
+    def write_all(
+        self, parameters: dict[str, object] | None = None, lease_ms: int = 60_000
+    ) -> None:
         """Everything a paper bot needs to trade."""
-        self.write_bot(parameters=parameters)
+        self.write_bot(parameters=parameters or {})
         self.write_lease(lease_ms)
         self.write_control()
         self.write_credentials()

@@ -25,10 +25,12 @@ RENEWAL_S = 3.0
 
 def main() -> int:
     """Returns the supervisor's exit code."""
-    parameters = {"paperSpeed": 60} | dict(_parameter(each) for each in sys.argv[1:])
+    parameters: dict[str, object] = {"paperSpeed": 60} | dict(
+        _parameter(each) for each in sys.argv[1:]
+    )
     with tempfile.TemporaryDirectory(prefix="tradefleet-run-") as root:
         run = RunDirectory(Path(root))
-        run.write_all(lease_ms=LEASE_MS, **parameters)
+        run.write_all(parameters, lease_ms=LEASE_MS)
         bot = subprocess.Popen(
             [sys.executable, str(HOME / "supervisor.py")],
             env=os.environ | {"TRADEFLEET_RUN_DIR": root},
