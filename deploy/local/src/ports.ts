@@ -15,7 +15,8 @@ export type Ports = z.infer<typeof Ports>;
 export async function choosePorts(path: string, wanted: Partial<Ports>): Promise<Ports> {
   const last = readLast(path);
   const chosen: Partial<Ports> = {};
-  for (const name of ['gateway', 'nats', 'postgres'] as const) chosen[name] = await choose(name, wanted, last);
+  for (const name of ['gateway', 'nats', 'postgres'] as const)
+    chosen[name] = await choose(name, wanted, last);
   const ports = Ports.parse(chosen);
   writeFileAtomically(path, `${JSON.stringify(ports)}\n`);
   return ports;

@@ -78,15 +78,10 @@ export class GatewayClient {
       if (message.event === 'event') onEvent(FleetEvent.parse(JSON.parse(message.data)));
   }
 
-  /** Whether the gateway and what it needs are ready. */
-  async ready(): Promise<boolean> {
-    try {
-      const response = await this.fetch('/readyz', { signal: AbortSignal.timeout(this.timeout_ms) });
-      await readBounded(response);
-      return response.ok;
-    } catch {
-      return false;
-    }
+  /** What the gateway needs and whether it answers: `{nats: 'ok', scheduler: 'unavailable', ...}`. */
+  async readiness(): Promise<Record<string, string>> {
+    const response = await this.fetch('/readyz', { signal: AbortSignal.timeout(this.timeout_ms) });
+    return (JSON.parse(await readBounded(response)) as { components: Record<string, string> }).components;
   }
 
   private async fetch(path: string, init: RequestInit): Promise<Response> {

@@ -7,8 +7,9 @@ import { z } from 'zod';
 export const GATEWAY_CONFIG = Symbol('GatewayConfig');
 
 /** Settings, each as `TRADEFLEET_<NAME>` or `TRADEFLEET_<NAME>_FILE`. */
-export const GatewaySettings = z.object({
-  natsUrl: z.string(),
+export const GatewaySettings = z.strictObject({
+  /** `nats://host:port`, several separated by commas. */
+  natsUrl: z.array(z.string().regex(/^(nats|tls):\/\//, 'must begin with nats:// or tls://')).min(1),
   natsUser: z.string().optional(),
   natsPassword: secret(z.string()).optional(),
   /** On 127.0.0.1 and nowhere else until there are users and TLS. */

@@ -7,8 +7,9 @@ import { z } from 'zod';
 export const SECRETS_CONFIG = Symbol('SecretsConfig');
 
 /** Settings, each as `TRADEFLEET_<NAME>` or `TRADEFLEET_<NAME>_FILE`. */
-export const SecretsConfig = z.object({
-  natsUrl: z.string(),
+export const SecretsConfig = z.strictObject({
+  /** `nats://host:port`, several separated by commas. */
+  natsUrl: z.array(z.string().regex(/^(nats|tls):\/\//, 'must begin with nats:// or tls://')).min(1),
   natsUser: z.string().optional(),
   natsPassword: secret(z.string()).optional(),
   /** Of the owner of the schema `secrets`. */

@@ -75,7 +75,7 @@ export class SessionEvents implements OnModuleDestroy {
     for (let next = this.waiting[0]; next !== undefined; next = this.waiting[0]) {
       try {
         await this.messaging.publishDurable(await next);
-        this.waiting.splice(0, 1);
+        void this.waiting.shift(); // a promise that has been fulfilled
       } catch (error) {
         this.logger.warn({ err: error, waiting: this.waiting.length }, 'refusal not recorded yet');
         return; // the next refusal tries again

@@ -1,0 +1,63 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+
+export interface StartArguments {
+  readonly driver: 'docker' | 'process' | 'simulated';
+  readonly hosts: number;
+  readonly detach: boolean;
+  readonly manifest: string;
+  readonly gatewayPort?: number;
+  readonly natsPort?: number;
+  readonly postgresPort?: number;
+}
+
+export interface Actions {
+  readonly start: (options: StartArguments) => Promise<void>;
+  readonly stop: () => Promise<void>;
+  readonly status: (options: { json: boolean }) => Promise<void>;
+}
+
+/** The command line of `npm start`, `npm stop` and `npm run status`. */
+export function commandLine(actions: Actions): Command {
+  const program = new Command('tradefleet-local')
+    .description('The whole fleet on this machine: NATS, Postgres, five services and an agent for each host.')
+    .showHelpAfterError();
+  program
+    .command('start')
+    .description('bring up the fleet, run the bots of the manifest, and stay until Ctrl-C')
+    .addOption(
+      new Option('--driver <driver>', 'how agents run bots; process and simulated need no Docker')
+        .choices(['docker', 'process', 'simulated'])
+        .default('docker')
+        .env('TRADEFLEET_DRIVER'),
+    )
+    .option('--hosts <n>', 'agents to run, as host-a, host-b, ... (1 to 20)', integer(1, 20), 2)
+    .option('--detach', 'return once the bots run; npm stop ends it', false)
+    .option(
+      '--manifest <file>',
+      'what to run at the first start or when it has changed',
+      'deploy/examples/fleet.yaml',
+    )
+    .option('--gateway-port <port>', 'port of the HTTP gateway on 127.0.0.1', integer(1, 65_535))
+    .option('--nats-port <port>', 'port of NATS on 127.0.0.1', integer(1, 65_535))
+    .option('--postgres-port <port>', 'port of Postgres on 127.0.0.1', integer(1, 65_535))
+    .action((options: StartArguments) => actions.start(options));
+  program
+    .command('stop')
+    .description('stop the fleet and everything it started')
+    .action(() => actions.stop());
+  program
+    .command('status')
+    .description('show what runs')
+    .option('--json', 'as JSON', false)
+    .action((options: { json: boolean }) => actions.status(options));
+  return program;
+}
+
+function integer(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
+    return value;
+  };
+}

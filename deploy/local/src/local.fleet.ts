@@ -1,0 +1,234 @@
+import { GatewayClient } from '#libs/client';
+import { type Clock, SystemClock } from '#libs/clock';
+import { EmbeddedPostgres, readBootstrapRecord } from '#libs/testing';
+import type { StartArguments } from './arguments.js';
+import { fleetKeys, type FleetKeys } from './fleet.keys.js';
+import type { FleetPaths } from './fleet.paths.js';
+import { ManagedProcess } from './managed.process.js';
+import { writeNatsConfig } from './nats.config.js';
+import { choosePorts, type Ports } from './ports.js';
+import type { Progress } from './progress.js';
+import { agentEnvironment, type Address, serviceEnvironment } from './service.environment.js';
+
+/** Small heaps: a service that grows beyond is at fault and starts again. */
+const heap_mb_max = 256;
+const service_stop_ms = 15_000;
+/** An agent stops its bots first: their grace, then the removal of the containers. */
+const agent_stop_ms = 60_000;
+const ready_ms_max = 90_000;
+const poll_ms = 100;
+
+/**
+ * Everything `npm start` runs, in the order of its start; `stop` goes the other way. Agents stop before NATS and
+ * Postgres do, so that no container outlives the fleet and what they report is stored.
+ */
+export class LocalFleet {
+  private readonly clock: Clock = new SystemClock();
+  private readonly services = new Map<string, ManagedProcess>();
+  private postgres: EmbeddedPostgres | null = null;
+  private nats: ManagedProcess | null = null;
+
+  private constructor(
+    private readonly options: StartArguments,
+    private readonly paths: FleetPaths,
+    private readonly progress: Progress,
+    private readonly keys: FleetKeys,
+    private readonly ports: Ports,
+    readonly hosts: readonly string[],
+  ) {}
+
+  static async prepare(options: StartArguments, paths: FleetPaths, progress: Progress): Promise<LocalFleet> {
+    const hosts = Array.from({ length: options.hosts }, (_, n) => `host-${String.fromCharCode(97 + n)}`);
+    const { gatewayPort: gateway, natsPort: nats, postgresPort: postgres } = options;
+    const wanted = Object.fromEntries(
+      Object.entries({ gateway, nats, postgres }).filter(([, port]) => port !== undefined),
+    );
+    const keys = await fleetKeys(paths, hosts);
+    return new LocalFleet(options, paths, progress, keys, await choosePorts(paths.ports, wanted), hosts);
+  }
+
+  get gatewayUrl(): string {
+    return `http://127.0.0.1:${this.ports.gateway}`;
+  }
+
+  get natsUrl(): string {
+    return `nats://127.0.0.1:${this.ports.nats}`;
+  }
+
+  get gateway(): GatewayClient {
+    return new GatewayClient({ url: this.gatewayUrl, token: this.keys.adminToken });
+  }
+
+  async start(): Promise<void> {
+    await this.progress.step('NATS and Postgres', async (update) => {
+      await Promise.all([this.startNats(), this.startPostgres()]);
+      update(`ports ${this.ports.nats}, ${this.ports.postgres}`);
+    });
+    await this.progress.step('scheduler and gateway', async (update) => {
+      await this.startService('scheduler');
+      await this.startService('gateway');
+      await this.untilReady(['nats', 'scheduler'], update);
+      update(this.gatewayUrl);
+    });
+    await this.progress.step('audit, secrets and agents', async (update) => {
+      await this.startService('audit');
+      await this.startService('secrets');
+      for (const host of this.hosts) await this.startAgent(host);
+      await this.untilReady(['audit', 'secrets'], update);
+      await this.untilHostsReady(update);
+      update(this.hosts.join(', '));
+    });
+  }
+
+  /** Stops what runs; goes on when one part does not stop as it should, and throws at the end. */
+  async stop(): Promise<void> {
+    const faults: unknown[] = [];
+    const step = async (what: string, work: () => Promise<unknown>) => {
+      try {
+        await this.progress.step(what, work);
+      } catch (error) {
+        faults.push(error);
+      }
+    };
+    const stopAll = (names: readonly string[]) => async () =>
+      Promise.all(names.map((name) => this.services.get(name)?.stop()));
+    // The scheduler first: it would otherwise put back what the agents stop.
+    await step('stop scheduler and gateway', stopAll(['scheduler', 'gateway']));
+    await step('stop agents and their bots', stopAll(this.hosts.map((host) => `agent-${host}`)));
+    await step('stop audit and secrets', stopAll(['audit', 'secrets']));
+    await step('stop NATS and Postgres', () => Promise.all([this.nats?.stop(), this.postgres?.stop()]));
+    if (faults.length > 0) throw new AggregateError(faults, 'Not everything stopped as it should');
+  }
+
+  private async startNats(): Promise<void> {
+    const record = readBootstrapRecord();
+    if (record?.natsServer == null)
+      throw new Error('There is no nats-server; run npm start, which gets one.');
+    const config = writeNatsConfig(this.paths, this.ports.nats, this.keys.natsPasswords);
+    this.nats = this.managed('nats', record.natsServer.path, ['-c', config], { PATH: process.env['PATH'] });
+    await this.nats.start();
+  }
+
+  private async startPostgres(): Promise<void> {
+    this.postgres = await EmbeddedPostgres.start({
+      dataDir: this.paths.postgres,
+      port: this.ports.postgres,
+      password: this.keys.postgresPassword,
+      persistent: true,
+      logFile: this.paths.log('postgres'),
+      settings: { shared_buffers: '64MB', max_wal_size: '256MB' },
+    });
+    await this.postgres.ensureDatabase('tradefleet');
+  }
+
+  private async startService(name: 'scheduler' | 'audit' | 'secrets' | 'gateway'): Promise<void> {
+    await this.startNode(
+      name,
+      name,
+      serviceEnvironment(name, this.address(), this.paths, this.keys),
+      service_stop_ms,
+    );
+  }
+
+  private async startAgent(host: string): Promise<void> {
+    const environment = agentEnvironment(
+      host,
+      this.hosts.length,
+      this.options.driver,
+      this.address(),
+      this.paths,
+      this.keys,
+    );
+    await this.startNode(`agent-${host}`, 'agent', environment, agent_stop_ms);
+  }
+
+  private async startNode(
+    name: string,
+    service: string,
+    environment: NodeJS.ProcessEnv,
+    stopGraceMs: number,
+  ): Promise<void> {
+    const args = [
+      '--enable-source-maps',
+      '--disable-warning=ExperimentalWarning',
+      `--max-old-space-size=${heap_mb_max}`,
+      // Young garbage is collected often in little room rather than seldom in much: services idle most of the time.
+      '--max-semi-space-size=2',
+      this.paths.service(service),
+    ];
+    const process_ = this.managed(name, process.execPath, args, environment, stopGraceMs);
+    this.services.set(name, process_);
+    await process_.start();
+  }
+
+  private managed(
+    name: string,
+    command: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv,
+    stopGraceMs = service_stop_ms,
+  ): ManagedProcess {
+    return new ManagedProcess(
+      {
+        ...{ name, command, args, env, stopGraceMs },
+        logFile: this.paths.log(name),
+        onUnexpectedEnd: (sentence) => this.progress.line(sentence),
+      },
+      this.clock,
+    );
+  }
+
+  private address(): Address {
+    if (this.postgres === null) throw new Error('Postgres is not running');
+    return {
+      natsUrl: this.natsUrl,
+      gatewayPort: this.ports.gateway,
+      databaseUrl: this.postgres.url('tradefleet'),
+      auditWriterUrl: this.postgres.url('tradefleet', 'audit_writer', this.keys.auditWriterPassword),
+    };
+  }
+
+  private async untilReady(parts: readonly string[], update: (detail: string) => void): Promise<void> {
+    await this.until(async () => {
+      const components = await this.gateway.readiness();
+      const waiting = parts.filter((part) => components[part] !== 'ok');
+      update(waiting.length === 0 ? '' : `waiting for ${waiting.join(', ')}`);
+      return waiting.length === 0;
+    }, parts);
+  }
+
+  private async untilHostsReady(update: (detail: string) => void): Promise<void> {
+    await this.until(
+      async () => {
+        const { hosts } = await this.gateway.call('hosts.list', {});
+        const ready = hosts.filter((host) => this.hosts.includes(host.name) && host.state !== 'down');
+        update(`${ready.length} of ${this.hosts.length} hosts registered`);
+        return ready.length === this.hosts.length;
+      },
+      this.hosts.map((host) => `agent-${host}`),
+    );
+  }
+
+  /** Polls within `ready_ms_max`; the error shows the ends of the logs of those it waited for. */
+  private async until(condition: () => Promise<boolean>, waitedFor: readonly string[]): Promise<void> {
+    const deadline_ms = this.clock.monotonicMs() + ready_ms_max;
+    for (;;) {
+      let cause: unknown;
+      try {
+        if (await condition()) return;
+      } catch (error) {
+        cause = error; // not up yet; told below if it never comes up
+      }
+      if (this.clock.monotonicMs() > deadline_ms) {
+        const logs = waitedFor.map((name) => `--- ${name}\n${this.services.get(name)?.logTail() ?? ''}`);
+        throw new Error(
+          `Not ready after ${ready_ms_max / 1000} s. The ends of the logs:\n${logs.join('\n')}`,
+          {
+            cause,
+          },
+        );
+      }
+      await this.clock.sleep(poll_ms);
+    }
+  }
+}
