@@ -11,6 +11,18 @@ export { JetStreamServer, type JetStreamServerOptions } from './jetstream/jetstr
 export { encodeJson, parseBody } from './json-body.js';
 export { connectMessaging, Messaging, type ConnectionState } from './messaging.js';
 export { MessagingModule, type MessagingAsyncOptions } from './messaging.module.js';
+export { eventProducers, type ServiceName } from './permissions/event-producers.js';
+export {
+  natsPermissions,
+  natsUserName,
+  type NatsPermissions,
+  type NatsUser,
+} from './permissions/nats-permissions.js';
+export {
+  natsServerConfig,
+  type NatsServerConfig,
+  type NatsUserConfig,
+} from './permissions/nats-server-config.js';
 export { IncompatibleProvisioning, provision, type ProvisionRequest } from './provision.js';
 export type { RawReply, RawRequestOptions, RequestOptions } from './request.js';
 export { Api, Request, type HandlerOptions } from './request-reply/request.decorator.js';

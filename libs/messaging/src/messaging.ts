@@ -95,7 +95,7 @@ export class Messaging {
    * without gap or repetition. Acknowledges nothing. Returns a function that ends it.
    */
   async tail(filterSubject: string, handler: TailHandler, options: TailOptions = {}): Promise<StopTail> {
-    return startTail(this.js, this.connection, this.logger, filterSubject, handler, options);
+    return startTail(this.js, this.logger, filterSubject, handler, options);
   }
 
   isConnected(): boolean {

@@ -1,5 +1,4 @@
-import type { ConsumerMessages, JetStreamClient, JsMsg } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { JetStreamClient, JsMsg } from '@nats-io/jetstream';
 import { streams } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { readHeaders, type Headers } from './headers.js';
@@ -31,21 +30,25 @@ export type TailHandler = (message: TailedMessage) => void;
 export type StopTail = () => Promise<void>;
 
 const prefetch_max = 256;
+/** The server removes the consumer of a tail when nobody has pulled for as long; nobody needs the right to delete one. */
+const reader_gone_ms = 60_000;
+const probe_ms = 5000;
 
 /** See `Messaging.tail`. */
 export async function startTail(
   js: JetStreamClient,
-  connection: NatsConnection,
   logger: Logger,
   filterSubject: string,
   handler: TailHandler,
   { stream = streams.events.name, sinceSeq, sinceTime }: TailOptions,
 ): Promise<StopTail> {
   const first_seq =
-    sinceSeq ?? (sinceTime === undefined ? await nextSeq(js, stream) : await seqAt(js, stream, sinceTime));
+    sinceSeq ??
+    (sinceTime === undefined ? await nextSeq(js, stream) : await seqAt(js, stream, filterSubject, sinceTime));
   const consumer = await js.consumers.get(stream, {
     opt_start_seq: Math.max(1, first_seq),
     filter_subjects: filterSubject,
+    inactive_threshold: reader_gone_ms,
   });
   const callback = (message: JsMsg): void => {
     // A recreated consumer that had seen nothing yet starts at the beginning of the stream.
@@ -62,14 +65,9 @@ export async function startTail(
       logger.error({ err: error, subject: message.subject, seq: message.seq }, 'handler of a tail failed');
     }
   };
-  const messages: ConsumerMessages = await consumer.consume({ max_messages: prefetch_max, callback });
+  const messages = await consumer.consume({ max_messages: prefetch_max, callback });
   return async () => {
     await messages.close();
-    if (connection.isClosed()) return;
-    // Best effort: the server removes it by itself after five minutes without a reader.
-    await consumer.delete().catch((error: unknown) => {
-      logger.debug({ err: error, stream }, 'consumer of a tail was not removed');
-    });
   };
 }
 
@@ -83,9 +81,17 @@ async function nextSeq(js: JetStreamClient, stream: string): Promise<number> {
  * The place of the first message stored at or after a time. Asked of a consumer that starts there, because an ordered
  * consumer with a start time cannot be recreated after a gap: it would have both a time and a place to start from.
  */
-async function seqAt(js: JetStreamClient, stream: string, time: Date): Promise<number> {
-  const probe = await js.consumers.get(stream, { opt_start_time: time.toISOString() });
+async function seqAt(
+  js: JetStreamClient,
+  stream: string,
+  filterSubject: string,
+  time: Date,
+): Promise<number> {
+  const probe = await js.consumers.get(stream, {
+    opt_start_time: time.toISOString(),
+    filter_subjects: filterSubject,
+    inactive_threshold: probe_ms,
+  });
   const { delivered } = await probe.info(true);
-  await probe.delete();
   return delivered.stream_seq + 1;
 }

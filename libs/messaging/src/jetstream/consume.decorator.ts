@@ -22,10 +22,6 @@ export function Consume(consumer: string) {
       // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-arguments -- without it the type does not fit
       EventPattern<string>(consumer, JETSTREAM, extras),
       UseFilters(new ErrorCrossing()),
-    )(
-      target,
-      key,
-      descriptor,
-    );
+    )(target, key, descriptor);
   };
 }

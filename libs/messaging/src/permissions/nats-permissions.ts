@@ -1,0 +1,147 @@
+import {
+  api,
+  apiNames,
+  apiSubject,
+  consumers,
+  eventTypeParts,
+  streams,
+  subjects,
+  type ConsumerSpec,
+  type EventTypeName,
+} from '#libs/contracts';
+import { inboxPrefixOf } from '../connection.js';
+import { eventProducers, type ServiceName } from './event-producers.js';
+
+/** A user of NATS: one for each service, one for each agent, one that clients share. */
+export type NatsUser = Exclude<ServiceName, 'agent'> | 'client' | { readonly agent: string };
+
+export interface NatsPermissions {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+  /** Servers of requests may answer each one once, wherever it came from. */
+  readonly allowResponses: boolean;
+}
+
+/** Requests between services. Who serves, who may ask. */
+const internalRequests = [
+  { subject: subjects.internal('allocations', 'check'), server: 'scheduler', clients: ['secrets'] },
+  ...(['scheduler', 'audit', 'secrets'] as const).map((server) => ({
+    subject: subjects.internal(server, 'health'),
+    server,
+    clients: ['gateway'],
+  })),
+] as const;
+
+/** Operations of the public API that services need for themselves. */
+const apiForServices = { secrets: ['accounts.get'] } as const;
+
+export const natsUserName = (user: NatsUser): string =>
+  typeof user === 'string' ? user : `agent-${user.agent}`;
+
+/**
+ * What a user may do, and nothing else: allow-lists only, since deny rules have been bypassed before
+ * (CVE-2026-33222 and its kin). Publishing does not limit the *reply* subject a user names, so what is stored in a
+ * stream is signed besides.
+ */
+export function natsPermissions(user: NatsUser): NatsPermissions {
+  if (typeof user !== 'string') return agentPermissions(user.agent);
+  if (user === 'client') return clientPermissions();
+  const inbox = `${inboxPrefixOf(user)}.>`;
+  const own = services[user]();
+  return {
+    publish: [...own.publish, ...eventsOf(user), ...asks(user)],
+    subscribe: [inbox, ...serves(user), ...own.subscribe],
+    allowResponses: user !== 'gateway',
+  };
+}
+
+const services: Record<
+  Exclude<ServiceName, 'agent'>,
+  () => { publish: readonly string[]; subscribe: readonly string[] }
+> = {
+  scheduler: () => ({
+    publish: [subjects.commandsAll(), ...consuming(consumers.schedulerProjection), ...provisioning()],
+    subscribe: [subjects.register('*'), subjects.heartbeat('*')],
+  }),
+  audit: () => ({ publish: consuming(consumers.audit), subscribe: [] }),
+  secrets: () => ({ publish: apiForServices.secrets.map(apiSubject), subscribe: [subjects.grant('*')] }),
+  gateway: () => ({
+    publish: [...apiNames.map(apiSubject), subjects.agentLogs('*'), ...tailing(streams.events.name)],
+    subscribe: [],
+  }),
+};
+
+function agentPermissions(host: string): NatsPermissions {
+  return {
+    publish: [
+      subjects.register(host),
+      subjects.heartbeat(host),
+      subjects.grant(host),
+      ...eventsOf('agent'),
+      ...consuming(consumers.agentCommands(host)),
+    ],
+    subscribe: [`${inboxPrefixOf(natsUserName({ agent: host }))}.>`, subjects.agentLogs(host)],
+    allowResponses: true,
+  };
+}
+
+/** `_INBOX.>` besides their own, because a stock client uses that; no other user may read it. */
+const clientPermissions = (): NatsPermissions => ({
+  publish: apiNames.map(apiSubject),
+  subscribe: ['_INBOX.>', `${inboxPrefixOf('client')}.>`],
+  allowResponses: false,
+});
+
+/** `fleet.v1.evt.<entity>.*.<what>` of each event the service makes. */
+function eventsOf(service: ServiceName): string[] {
+  return (Object.keys(eventProducers) as EventTypeName[])
+    .filter((type) => eventProducers[type].includes(service))
+    .map((type) => {
+      const { entity, what } = eventTypeParts(type);
+      // A subject function takes no wildcard for the id, which is right for all but permissions.
+      return subjects.event(entity, 'ID', what).replace('.ID.', '.*.');
+    });
+}
+
+const serves = (service: ServiceName): string[] => [
+  ...apiNames.filter((name) => api[name].service === service).map(apiSubject),
+  ...internalRequests.filter(({ server }) => server === service).map(({ subject }) => subject),
+];
+
+const asks = (service: ServiceName): string[] =>
+  internalRequests
+    .filter(({ clients }) => (clients as readonly string[]).includes(service))
+    .map(({ subject }) => subject);
+
+/** JetStream's own subjects for pulling a durable consumer that exists, and its dead letters. */
+const consuming = ({ stream, durable }: ConsumerSpec): string[] => [
+  `$JS.API.CONSUMER.INFO.${stream}.${durable}`,
+  `$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`,
+  `$JS.ACK.${stream}.${durable}.>`,
+  subjects.deadLetter(durable),
+];
+
+/**
+ * For ordered consumers, whose names are made up. They could also name a durable of the stream; messages taken that way
+ * come again, because there is no right to acknowledge them.
+ */
+const tailing = (stream: string): string[] => [
+  `$JS.API.STREAM.INFO.${stream}`,
+  `$JS.API.CONSUMER.CREATE.${stream}.*.${subjects.eventsAll()}`,
+  `$JS.API.CONSUMER.INFO.${stream}.*`,
+  `$JS.API.CONSUMER.MSG.NEXT.${stream}.*`,
+];
+
+/** The scheduler makes the streams and every consumer; nobody may delete or purge one. */
+const provisioning = (): string[] => [
+  ...Object.values(streams).flatMap(({ name }) =>
+    ['INFO', 'CREATE', 'UPDATE'].map((verb) => `$JS.API.STREAM.${verb}.${name}`),
+  ),
+  ...[consumers.audit, consumers.schedulerProjection].flatMap(creating),
+  ...creating({ ...consumers.agentCommands('host'), durable: '*', filter: subjects.commandsAll() }),
+];
+
+const creating = ({ stream, durable, filter }: ConsumerSpec): string[] => [
+  `$JS.API.CONSUMER.INFO.${stream}.${durable}`,
+  `$JS.API.CONSUMER.CREATE.${stream}.${durable}.${filter}`,
+];
