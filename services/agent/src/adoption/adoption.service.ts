@@ -1,0 +1,165 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CLOCK, type Clock } from '#libs/clock';
+import { LOGGER, type Logger } from '#libs/telemetry';
+import { AllocationJournal } from '../allocations/allocation.journal.js';
+import { isStarted, type AllocationRecord, type StartedRecord } from '../allocations/allocation.record.js';
+import { AllocationsService } from '../allocations/allocations.service.js';
+import { DRIVER, type Driver, type TaskHandle, type TaskStatus } from '../drivers/driver.js';
+import { isAbort } from '../errors.js';
+import { readBootId } from '../host/boot-id.js';
+import { Identity } from '../identity/identity.js';
+import { RUN_FILES, type RunFiles } from '../run-files/run-files.js';
+import { AgentDatabase } from '../state/agent.database.js';
+import { AllocationsRepository } from '../state/allocations.repository.js';
+import { FactsRepository } from '../state/facts.repository.js';
+import { adoptionVerdict, type Verdict } from './adoption.verdict.js';
+import { StrayContainers } from './stray-containers.js';
+
+type Container = { readonly handle: TaskHandle; readonly status: TaskStatus };
+
+const pause_ms_first = 500;
+const pause_ms_max = 10_000;
+
+/**
+ * What an agent does before it takes its first command: every container on the host is adopted or killed, and every
+ * allocation it remembers has a container, goes on being prepared, or is told to have ended. Needs no broker.
+ */
+@Injectable()
+export class AdoptionService {
+  constructor(
+    @Inject(DRIVER) private readonly driver: Driver,
+    private readonly db: AgentDatabase,
+    private readonly facts: FactsRepository,
+    private readonly records: AllocationsRepository,
+    private readonly journal: AllocationJournal,
+    private readonly allocations: AllocationsService,
+    private readonly strays: StrayContainers,
+    private readonly identity: Identity,
+    @Inject(RUN_FILES) private readonly files: RunFiles,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** Tries until the driver can say what runs. Rejects when the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const sameBoot = await this.#recogniseBoot();
+    const containers = await this.#containers(signal);
+    for (const container of containers) await this.#removeStray(container, signal);
+    for (const record of this.records.live()) {
+      if (!isStarted(record)) continue;
+      const container = containers.find(({ handle }) => handle.allocation === record.id) ?? null;
+      await this.#decide(record, container, sameBoot);
+    }
+    await this.#removeLeftovers();
+  }
+
+  /** False after a boot, which ends leases and undoes what hooks did. */
+  async #recogniseBoot(): Promise<boolean> {
+    const bootId = await readBootId(this.identity.incarnation);
+    if (this.facts.get('boot-id') === bootId) return true;
+    await this.db.commit(() => {
+      this.facts.set('boot-id', bootId);
+      this.records.forgetHooks();
+    });
+    return false;
+  }
+
+  /** What is on the host, whatever its state; what cannot be understood is gone then. */
+  async #containers(signal: AbortSignal): Promise<Container[]> {
+    for (let pause_ms = pause_ms_first; ; pause_ms = Math.min(pause_ms * 2, pause_ms_max)) {
+      signal.throwIfAborted();
+      try {
+        const { handles, unreadable } = await this.driver.recover();
+        for (const task of unreadable) await this.strays.removeUnreadable(task, signal);
+        return await Promise.all(
+          handles.map(async (handle) => ({ handle, status: await this.driver.inspect(handle) })),
+        );
+      } catch (error) {
+        if (isAbort(error)) throw error;
+        this.logger.error({ err: error }, 'the driver cannot say what runs');
+      }
+      await this.clock.sleep(pause_ms, signal);
+    }
+  }
+
+  async #removeStray(container: Container, signal: AbortSignal): Promise<void> {
+    const record = this.records.get(container.handle.allocation);
+    const verdict = adoptionVerdict({ record, container, leaseLeft_ms: null });
+    if (verdict.kind === 'remove') await this.strays.remove(container.handle, verdict.tell, signal);
+  }
+
+  async #decide(record: StartedRecord, container: Container | null, sameBoot: boolean): Promise<void> {
+    const lease = sameBoot ? await this.#lease(record) : null;
+    const leaseLeft_ms = lease === null ? null : lease - this.clock.boottimeMs();
+    const verdict = adoptionVerdict({ record, container, leaseLeft_ms });
+    this.logger.info(
+      {
+        allocation: record.id,
+        account: record.account,
+        epoch: record.epoch,
+        verdict: verdict.kind,
+        leaseLeft_ms,
+      },
+      'allocation found again',
+    );
+    await this.#act(record, container?.handle ?? null, verdict, lease);
+  }
+
+  async #act(
+    record: StartedRecord,
+    handle: TaskHandle | null,
+    verdict: Verdict,
+    deadlineMs: number | null,
+  ): Promise<void> {
+    switch (verdict.kind) {
+      case 'adopt': {
+        if (handle === null) throw new Error('There is nothing to adopt.');
+        const adopted = await this.journal.adopted(record, verdict.state);
+        this.allocations.begin(
+          { ...adopted, command: record.command },
+          { kind: 'adopted', handle, deadlineMs },
+        );
+        return;
+      }
+      case 'resume':
+        this.allocations.begin(record);
+        return;
+      case 'end': {
+        const { reason, detail, exitCode } = verdict;
+        // Somebody had asked for the end already: that is what it is.
+        const ending =
+          record.stop === null
+            ? ({ state: 'failed', reason, detail, exitCode, graceMs: 0, actor: this.identity.actor } as const)
+            : ({ ...record.stop, state: 'stopped', exitCode, graceMs: 0 } as const);
+        this.allocations.begin({ ...record, stop: null }, { kind: 'over', handle, ending });
+        return;
+      }
+      case 'remove':
+        throw new Error('A live allocation is not a stray one.');
+    }
+  }
+
+  /** Deadline of the lease the container goes by, on CLOCK_BOOTTIME; null when there is none for this epoch. */
+  async #lease(record: AllocationRecord): Promise<number | null> {
+    const lease = (await this.files?.readLease(record.id)) ?? null;
+    const same = lease?.allocation === record.id && lease.epoch === record.epoch;
+    return same ? lease.deadlineBoottimeMs : null;
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    const live = new Set(this.records.live().map((record) => record.id));
+    try {
+      const removed = await this.driver.sweep(live);
+      if (removed > 0) this.logger.warn({ removed }, 'leftovers of ended allocations are removed');
+    } catch (error) {
+      // They hold no account; the next start tries again.
+      this.logger.warn({ err: error }, 'leftovers of ended allocations could not be removed');
+    }
+    if (this.files === null) return;
+    for (const allocation of await this.files.list()) {
+      if (live.has(allocation)) continue;
+      this.logger.warn({ allocation }, 'runtime directory of no allocation is removed');
+      await this.files.remove(allocation);
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { secret } from '#libs/config';
+import { Labels, Name, PublicJwk, RuntimeName } from '#libs/contracts';
+import { logLevels } from '#libs/telemetry';
+import { z } from 'zod';
+
+/** DI token of the `AgentConfig`. */
+export const AGENT_CONFIG = Symbol('AgentConfig');
+
+/** One public key, or several while a key is replaced. */
+const SchedulerPublicKeys = z.preprocess((text): unknown => {
+  const value = typeof text === 'string' ? parsed(text) : text;
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? [value] : value;
+}, z.array(PublicJwk).min(1).max(8));
+
+/** The text itself where it is no JSON: the schema says what is wrong with it. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
+/** Settings of the agent; each is an environment variable `TRADEFLEET_...`, or a file `TRADEFLEET_..._FILE`. */
+export const AgentConfig = z.strictObject({
+  /** Name of this host, unique in the fleet. */
+  host: Name,
+  /** `nats://host:port`, several separated by commas. */
+  natsUrl: z.array(z.string().regex(/^(nats|tls):\/\//, 'must begin with nats:// or tls://')).min(1),
+  natsUser: z.string().min(1).optional(),
+  natsPassword: secret(z.string().min(1)).optional(),
+  /** Public key of the scheduler as a JWK: commands and answers it did not sign are refused. */
+  schedulerPublicKey: SchedulerPublicKeys,
+
+  /** Keys and state of this agent, mode 0700; made at the first start. Not to be shared or copied. */
+  stateDir: z.string().min(1),
+  /** Runtime directories of the bots, with their credentials: a tmpfs of this host alone. */
+  runRoot: z.string().min(1),
+  /** Lets the run root be on a disk: for development without real accounts. */
+  runRootAllowDisk: z.boolean().default(false),
+
+  /** How bots run: `docker`, `process` (development), `simulated` (scale tests; nothing runs). */
+  driver: z.enum(['docker', 'process', 'simulated']).default('docker'),
+  /** Which installation's containers are ours, on an engine that several share. */
+  fleet: Name.default('tradefleet'),
+  dockerSocket: z.string().min(1).default('/var/run/docker.sock'),
+  /** Image of each runtime this host offers, by digest, id or content tag: `{"paper":"tradefleet/paper-bot:src-..."}`. */
+  images: z.partialRecord(RuntimeName, z.string().min(1)).default({}),
+  /** Whether an image named by digest may be fetched from its registry. */
+  imagesPull: z.boolean().default(false),
+  /** Where bots get their networks from, a /29 each. */
+  addressPool: z.string().min(1).default('10.201.0.0/16'),
+  /** Containers being started at a time. */
+  startsParallelMax: z.int().min(1).max(64).default(4),
+  /** Python of the driver `process`. */
+  pythonPath: z.string().min(1).optional(),
+  /** `supervisor.py` of the driver `process`. */
+  supervisorPath: z.string().min(1).optional(),
+  /** Where the driver `process` keeps its records; agents of one machine share it. Default: in the state directory. */
+  processStateDir: z.string().min(1).optional(),
+
+  /** Shown to placement: `{"region":"eu"}`. */
+  labels: Labels.default({}),
+  /** Offered instead of what was measured. */
+  capacityCpuMillis: z.int().min(1).optional(),
+  capacityMemoryMib: z.int().min(1).optional(),
+  capacityBots: z.int().min(1).max(10_000).optional(),
+  /** Kept back for the machine itself. */
+  reservedCpuMillis: z.int().min(0).default(0),
+  reservedMemoryMib: z.int().min(0).default(0),
+
+  /**
+   * Taken off every lease, so that a bot is dead, and its last order has reached the broker or not, before the lease
+   * ends for the scheduler. Made of the worst measured time from SIGKILL to dead (under load about 500 ms), the look
+   * of the supervisor (250 ms), one order's round trip (500 ms) and the coarseness of the clocks (20 ms), rounded up.
+   */
+  leaseMarginMs: z.int().min(0).max(60_000).default(1500),
+  /** Longest wait for the answer to a heartbeat. */
+  heartbeatTimeoutMs: z.int().min(100).max(60_000).default(2500),
+  /** Allocations being prepared at a time. */
+  lanesWorkingMax: z.int().min(1).max(1000).default(16),
+  /** Events that may wait for the broker before new work is refused; about 1 KiB each on the disk. */
+  spoolEventsMax: z.int().min(100).max(10_000_000).default(50_000),
+  /**
+   * What becomes of the bots when the agent is asked to end: `keep` lets them run, bounded by their leases, for the
+   * next agent to adopt; `stop` ends them first.
+   */
+  onShutdown: z.enum(['keep', 'stop']).default('keep'),
+  logLevel: z.enum(logLevels).default('info'),
+});
+export type AgentConfig = z.output<typeof AgentConfig>;

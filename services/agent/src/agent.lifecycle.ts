@@ -1,0 +1,107 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CLOCK, type Clock } from '#libs/clock';
+import { LOGGER, type Logger } from '#libs/telemetry';
+import { AdoptionService } from './adoption/adoption.service.js';
+import { AGENT_CONFIG, type AgentConfig } from './agent.config.js';
+import { AllocationsService } from './allocations/allocations.service.js';
+import { CommandServer } from './commands/command.server.js';
+import { DRIVER, type Driver } from './drivers/driver.js';
+import { EventPublisher } from './events/event.publisher.js';
+import { HeartbeatService } from './heartbeats/heartbeat.service.js';
+import { Broker } from './host/broker.js';
+import { LeaseKeeper } from './leases/lease-keeper.js';
+import { LogsServer } from './logs/logs.server.js';
+import { AgentDatabase } from './state/agent.database.js';
+import { StateUpkeep } from './state/state-upkeep.js';
+
+/** Longest a shutdown waits for bots to stop: the longest grace there is, and room to kill and remove. */
+const stop_ms_max = 75_000;
+/** Longest a shutdown waits for lanes to let go: the longest step of a driver. */
+const detach_ms_max = 15_000;
+/** Longest a shutdown waits for events to reach the broker; the rest is published by the next agent. */
+const flush_ms_max = 3000;
+
+/**
+ * The order in which an agent starts and ends stands here and nowhere else.
+ *
+ *   keep leases -> adopt or kill -> NATS -> publish events -> register, heartbeat -> logs -> take commands
+ */
+@Injectable()
+export class AgentLifecycle {
+  #ended: Promise<void> | null = null;
+
+  constructor(
+    private readonly leases: LeaseKeeper,
+    private readonly adoption: AdoptionService,
+    private readonly broker: Broker,
+    private readonly publisher: EventPublisher,
+    private readonly heartbeats: HeartbeatService,
+    private readonly logs: LogsServer,
+    private readonly commands: CommandServer,
+    private readonly allocations: AllocationsService,
+    private readonly upkeep: StateUpkeep,
+    private readonly db: AgentDatabase,
+    @Inject(DRIVER) private readonly driver: Driver,
+    @Inject(AGENT_CONFIG) private readonly config: AgentConfig,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** Resolves when commands are taken; rejects when the signal aborts or the start cannot succeed. */
+  async start(signal: AbortSignal): Promise<void> {
+    this.leases.start();
+    await this.adoption.run(signal);
+    await this.broker.open(signal);
+    this.publisher.start();
+    this.upkeep.start();
+    await this.heartbeats.start(signal);
+    await this.logs.start();
+    await this.commands.start();
+    this.logger.info({ host: this.config.host, allocations: this.allocations.count }, 'agent is ready');
+  }
+
+  /** The way back. Safe at any moment of the start; a second call waits for the first. */
+  async end(): Promise<void> {
+    this.#ended ??= this.#end();
+    await this.#ended;
+  }
+
+  async #end(): Promise<void> {
+    await this.#step('commands', this.commands.close());
+    await this.#step('logs', this.logs.close());
+    if (this.config.onShutdown === 'stop') {
+      const stopped = this.allocations.stopAll('The agent was shut down.');
+      await this.#step('stopping bots', this.#within(stopped, stop_ms_max));
+      await this.#step('last heartbeat', this.heartbeats.last());
+    }
+    await this.#step('letting go', this.#within(this.allocations.detachAll(), detach_ms_max));
+    await this.#step('heartbeats', this.heartbeats.close());
+    await this.#step('leases', this.leases.close());
+    await this.#step('upkeep', this.upkeep.close());
+    await this.#step('flush', this.publisher.flush(flush_ms_max));
+    await this.#step('events', this.publisher.close());
+    await this.#step('NATS', this.broker.close());
+    await this.#step('driver', this.driver.close());
+    this.db.close();
+    this.logger.info({ host: this.config.host }, 'agent has ended');
+  }
+
+  /** One part that cannot end must not keep the others from it. */
+  async #step(part: string, work: Promise<unknown>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      this.logger.error({ err: error, part }, 'a part of the agent did not end well');
+    }
+  }
+
+  async #within(work: Promise<void>, bound_ms: number): Promise<void> {
+    const enough = new AbortController();
+    const late = this.clock.sleep(bound_ms, enough.signal).then(
+      () => true,
+      () => false,
+    );
+    if (await Promise.race([work.then(() => false), late])) throw new Error(`not within ${bound_ms} ms`);
+    enough.abort();
+  }
+}

@@ -1,0 +1,170 @@
+import { Module, type DynamicModule, type Provider } from '@nestjs/common';
+import { join } from 'node:path';
+import { CLOCK, type Clock } from '#libs/clock';
+import { connectMessaging } from '#libs/messaging';
+import { TelemetryModule, type Logger } from '#libs/telemetry';
+import { AdoptionService } from './adoption/adoption.service.js';
+import { StrayContainers } from './adoption/stray-containers.js';
+import { AGENT_CONFIG, type AgentConfig } from './agent.config.js';
+import { AgentLifecycle } from './agent.lifecycle.js';
+import { AllocationHooks } from './allocations/allocation.hooks.js';
+import { AllocationJournal } from './allocations/allocation.journal.js';
+import { AllocationTakedown } from './allocations/allocation.takedown.js';
+import { AllocationsService } from './allocations/allocations.service.js';
+import { AwaitReadyHook } from './allocations/hooks/await-ready.hook.js';
+import { CreateContainerHook } from './allocations/hooks/create-container.hook.js';
+import { FetchGrantHook } from './allocations/hooks/fetch-grant.hook.js';
+import { PrepareImageHook } from './allocations/hooks/prepare-image.hook.js';
+import { PrepareNetworkHook } from './allocations/hooks/prepare-network.hook.js';
+import { PrepareVolumeHook } from './allocations/hooks/prepare-volume.hook.js';
+import { StartContainerHook } from './allocations/hooks/start-container.hook.js';
+import { VerifyAllocationHook } from './allocations/hooks/verify-allocation.hook.js';
+import { WorkSlots } from './allocations/work-slots.js';
+import { CommandIntake } from './commands/command.intake.js';
+import { CommandRejections } from './commands/command.rejections.js';
+import { CommandServer } from './commands/command.server.js';
+import { CommandVerifier } from './commands/command.verifier.js';
+import { DRIVER, type Driver } from './drivers/driver.js';
+import { EventPublisher } from './events/event.publisher.js';
+import { EventSpool, SPOOL_OPTIONS, type SpoolOptions } from './events/event-spool.js';
+import {
+  HEARTBEAT_OPTIONS,
+  HeartbeatService,
+  type HeartbeatOptions,
+} from './heartbeats/heartbeat.service.js';
+import { HeartbeatSignal } from './heartbeats/heartbeat.signal.js';
+import { HOST_FACTS, RegistrationService, type HostFacts } from './heartbeats/registration.service.js';
+import { SCHEDULER_KEYS, SignedExchange } from './heartbeats/signed-exchange.js';
+import { Broker } from './host/broker.js';
+import { HOST_ABILITY, hostAbility } from './host/host-ability.js';
+import { Identity } from './identity/identity.js';
+import { LeaseKeeper } from './leases/lease-keeper.js';
+import { LogsServer } from './logs/logs.server.js';
+import { RunDirectories } from './run-files/run-directories.js';
+import { RUN_FILES } from './run-files/run-files.js';
+import { prepareRunRoot } from './run-files/run-root.js';
+import { AgentDatabase } from './state/agent.database.js';
+import { AllocationsRepository } from './state/allocations.repository.js';
+import { CommandsRepository } from './state/commands.repository.js';
+import { FactsRepository } from './state/facts.repository.js';
+import { FencesRepository } from './state/fences.repository.js';
+import { StateUpkeep } from './state/state-upkeep.js';
+
+/** What an agent is made from; tests bring their own driver and clock. */
+export interface AgentParts {
+  readonly config: AgentConfig;
+  readonly identity: Identity;
+  readonly driver: Driver;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Shown to the scheduler. */
+  readonly version: string;
+}
+
+/** One host's agent, without any door: `AgentLifecycle` opens them in their order. */
+@Module({})
+export class AgentModule {
+  static forRoot(parts: AgentParts): DynamicModule {
+    return {
+      module: AgentModule,
+      imports: [TelemetryModule.forRoot({ logger: parts.logger })],
+      providers: [
+        ...given(parts),
+        ...settings(parts),
+        ...state(parts),
+        ...allocations(parts),
+        HeartbeatSignal,
+        SignedExchange,
+        RegistrationService,
+        HeartbeatService,
+        LeaseKeeper,
+        CommandVerifier,
+        CommandRejections,
+        CommandIntake,
+        CommandServer,
+        EventPublisher,
+        LogsServer,
+        StrayContainers,
+        AdoptionService,
+        AgentLifecycle,
+      ],
+    };
+  }
+}
+
+const given = ({ config, identity, driver, clock, logger }: AgentParts): Provider[] => [
+  { provide: AGENT_CONFIG, useValue: config },
+  { provide: Identity, useValue: identity },
+  { provide: DRIVER, useValue: driver },
+  { provide: CLOCK, useValue: clock },
+  { provide: SCHEDULER_KEYS, useValue: config.schedulerPublicKey },
+  {
+    provide: Broker,
+    useFactory: () =>
+      new Broker(
+        async (signal) =>
+          await connectMessaging({
+            servers: config.natsUrl,
+            user: config.natsUser,
+            password: config.natsPassword,
+            name: `agent-${config.host}`,
+            clock,
+            logger,
+            signal,
+          }),
+      ),
+  },
+];
+
+const settings = ({ config, identity, driver, version }: AgentParts): Provider[] => [
+  { provide: HOST_FACTS, useValue: { agentVersion: version, labels: config.labels } satisfies HostFacts },
+  {
+    provide: HEARTBEAT_OPTIONS,
+    useValue: {
+      leaseMarginMs: config.leaseMarginMs,
+      timeoutMs: config.heartbeatTimeoutMs,
+    } satisfies HeartbeatOptions,
+  },
+  {
+    provide: SPOOL_OPTIONS,
+    useValue: {
+      incarnation: identity.incarnation,
+      events_max: config.spoolEventsMax,
+    } satisfies SpoolOptions,
+  },
+  { provide: HOST_ABILITY, useFactory: async () => hostAbility(await driver.fingerprint(), config) },
+  {
+    provide: RUN_FILES,
+    useFactory: async () => {
+      if (!driver.usesRunDir) return null;
+      await prepareRunRoot(config.runRoot, config.host, config.runRootAllowDisk);
+      return new RunDirectories(config.runRoot, driver.runUser);
+    },
+  },
+];
+
+const state = ({ config }: AgentParts): Provider[] => [
+  { provide: AgentDatabase, useFactory: () => new AgentDatabase(join(config.stateDir, 'agent.sqlite')) },
+  FactsRepository,
+  FencesRepository,
+  CommandsRepository,
+  AllocationsRepository,
+  StateUpkeep,
+  EventSpool,
+];
+
+const allocations = ({ config }: AgentParts): Provider[] => [
+  { provide: WorkSlots, useFactory: () => new WorkSlots(config.lanesWorkingMax) },
+  VerifyAllocationHook,
+  PrepareImageHook,
+  PrepareNetworkHook,
+  PrepareVolumeHook,
+  FetchGrantHook,
+  CreateContainerHook,
+  StartContainerHook,
+  AwaitReadyHook,
+  AllocationHooks,
+  AllocationJournal,
+  AllocationTakedown,
+  AllocationsService,
+];

@@ -1,0 +1,127 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CLOCK, type Clock } from '#libs/clock';
+import {
+  movesForward,
+  type AllocationEventData,
+  type AllocationState,
+  type EventTypeName,
+  type Stage,
+} from '#libs/contracts';
+import { InvalidTransition } from '../errors.js';
+import { EventSpool } from '../events/event-spool.js';
+import { Identity } from '../identity/identity.js';
+import { AgentDatabase } from '../state/agent.database.js';
+import { AllocationsRepository } from '../state/allocations.repository.js';
+import { isStarted, type AllocationRecord } from './allocation.record.js';
+
+export type Change = Partial<Pick<AllocationRecord, 'stage' | 'reason' | 'detail' | 'exitCode'>>;
+
+/** The event that tells of a state; `placed` and `lost` are the scheduler's to say. */
+const eventOf: Partial<Record<AllocationState, EventTypeName & `tradefleet.allocation.${string}`>> = {
+  accepted: 'tradefleet.allocation.accepted',
+  preparing: 'tradefleet.allocation.preparing',
+  starting: 'tradefleet.allocation.starting',
+  running: 'tradefleet.allocation.running',
+  stopping: 'tradefleet.allocation.stopping',
+  stopped: 'tradefleet.allocation.stopped',
+  failed: 'tradefleet.allocation.failed',
+};
+
+/** Writes what becomes of allocations: the state and the event that tells of it in one commit. */
+@Injectable()
+export class AllocationJournal {
+  constructor(
+    private readonly db: AgentDatabase,
+    private readonly allocations: AllocationsRepository,
+    private readonly spool: EventSpool,
+    private readonly identity: Identity,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  /** Inside a commit: the first state of a record. */
+  open(record: AllocationRecord): AllocationRecord {
+    this.#write(record, eventOf[record.state] ?? null, record.command?.actor ?? null);
+    return record;
+  }
+
+  /**
+   * Moves to a later state and gives the changed record once it is durable.
+   * @throws InvalidTransition for a state that does not lie ahead.
+   */
+  async move(
+    record: AllocationRecord,
+    state: AllocationState,
+    change: Change = {},
+    actor: string | null = null,
+  ): Promise<AllocationRecord> {
+    const type = eventOf[state];
+    if (type === undefined || !movesForward(record.state, state)) {
+      throw new InvalidTransition(`An allocation does not go from ${record.state} to ${state}.`);
+    }
+    const moved = { ...record, ...change, state };
+    await this.db.commit(() => this.#write(moved, type, actor));
+    return moved;
+  }
+
+  /** Stages passed, in order; with `running` when the last of them means ready. */
+  async stages(
+    record: AllocationRecord,
+    passed: readonly Stage[],
+    ready: boolean,
+  ): Promise<AllocationRecord> {
+    if (ready && !movesForward(record.state, 'running')) {
+      throw new InvalidTransition(`An allocation does not go from ${record.state} to running.`);
+    }
+    let latest = record;
+    await this.db.commit(() => {
+      for (const stage of passed) {
+        latest = { ...latest, stage };
+        this.#write(latest, 'tradefleet.allocation.stage-reached', null);
+      }
+      if (!ready) return;
+      latest = { ...latest, state: 'running' };
+      this.#write(latest, 'tradefleet.allocation.running', null);
+    });
+    return latest;
+  }
+
+  /** A restarted agent goes on with it; `state` is what its container has reached meanwhile. */
+  async adopted(record: AllocationRecord, state: AllocationState): Promise<AllocationRecord> {
+    const adopted = { ...record, state };
+    await this.db.commit(() => this.#write(adopted, 'tradefleet.allocation.adopted', this.identity.actor));
+    return adopted;
+  }
+
+  #write(
+    record: AllocationRecord,
+    type: (EventTypeName & `tradefleet.allocation.${string}`) | null,
+    actor: string | null,
+  ): void {
+    this.allocations.save(record, this.clock.wallMs());
+    // An allocation that was never started here has no names to tell of; the heartbeat reports it.
+    if (type === null || !isStarted(record)) return;
+    this.spool.append({
+      type,
+      subjectId: record.id,
+      data: this.#data(record, record.command),
+      actor: actor ?? record.command.actor,
+      traceparent: record.traceparent,
+    });
+  }
+
+  #data(record: AllocationRecord, names: { tenant: string; bot: string }): AllocationEventData {
+    return {
+      allocation: record.id,
+      tenant: names.tenant,
+      bot: names.bot,
+      account: record.account,
+      host: this.identity.host,
+      epoch: record.epoch,
+      state: record.state,
+      stage: record.stage,
+      reason: record.reason,
+      detail: record.detail,
+      exitCode: record.exitCode,
+    };
+  }
+}

@@ -1,0 +1,33 @@
+import type { AllocationState, EndReason, Stage, StartCommand } from '#libs/contracts';
+
+/** The recorded wish to end an allocation; the first one counts. */
+export interface StopWish {
+  readonly reason: EndReason;
+  /** From SIGTERM to SIGKILL; 0 kills at once. */
+  readonly graceMs: number;
+  readonly actor: string;
+  readonly detail: string | null;
+}
+
+/** An allocation as this host knows it. */
+export interface AllocationRecord {
+  readonly id: string;
+  readonly account: string;
+  readonly epoch: number;
+  /** What to run; null for one that was ended before it was started here. */
+  readonly command: StartCommand | null;
+  readonly state: AllocationState;
+  /** Furthest readiness stage that was reported. */
+  readonly stage: Stage | null;
+  readonly reason: EndReason | null;
+  readonly detail: string | null;
+  readonly exitCode: number | null;
+  readonly stop: StopWish | null;
+  /** Trace of the command that started it. */
+  readonly traceparent: string | null;
+}
+
+/** A record with something to run. */
+export type StartedRecord = AllocationRecord & { readonly command: StartCommand };
+
+export const isStarted = (record: AllocationRecord): record is StartedRecord => record.command !== null;

@@ -1,0 +1,133 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CLOCK, type Clock } from '#libs/clock';
+import { ProblemError, isLive, type Command, type StartCommand, type StopCommand } from '#libs/contracts';
+import { Poison, header, type Delivery } from '#libs/messaging';
+import { LOGGER, isTraceparent, type Logger } from '#libs/telemetry';
+import { AllocationJournal } from '../allocations/allocation.journal.js';
+import { isStarted, type AllocationRecord, type StopWish } from '../allocations/allocation.record.js';
+import { AllocationsService } from '../allocations/allocations.service.js';
+import { SpoolFull } from '../errors.js';
+import { EventSpool } from '../events/event-spool.js';
+import { AgentDatabase } from '../state/agent.database.js';
+import { AllocationsRepository } from '../state/allocations.repository.js';
+import { CommandsRepository } from '../state/commands.repository.js';
+import { FencesRepository } from '../state/fences.repository.js';
+import { CommandRejections } from './command.rejections.js';
+import { CommandVerifier } from './command.verifier.js';
+
+/** What a recorded command leads to, once it is durable. */
+type Effect = (() => void) | null;
+
+/**
+ * Takes commands in: verified, recorded, then acknowledged, then obeyed. A second delivery, and a command for an
+ * allocation that is known already, change nothing.
+ */
+@Injectable()
+export class CommandIntake {
+  constructor(
+    private readonly verifier: CommandVerifier,
+    private readonly rejections: CommandRejections,
+    private readonly db: AgentDatabase,
+    private readonly commands: CommandsRepository,
+    private readonly fences: FencesRepository,
+    private readonly records: AllocationsRepository,
+    private readonly journal: AllocationJournal,
+    private readonly allocations: AllocationsService,
+    private readonly spool: EventSpool,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /**
+   * Resolves once the command is durable, so that it may be acknowledged.
+   * @throws Poison for what does not verify (reported already), SpoolFull to have it delivered again later
+   */
+  async take(delivery: Delivery): Promise<void> {
+    try {
+      const command = await this.verifier.verify(delivery);
+      const effect = await this.db.commit(() => this.#record(command, delivery));
+      this.logger.info(
+        { command: command.id, verb: command.verb, allocation: command.allocation },
+        'command taken',
+      );
+      effect?.();
+    } catch (error) {
+      if (!(error instanceof ProblemError)) throw error;
+      await this.rejections.report(error, delivery);
+      throw new Poison(error.code, { cause: error });
+    }
+  }
+
+  /** Inside a commit. */
+  #record(command: Command, delivery: Delivery): Effect {
+    if (this.commands.isRecorded(command.id)) return null;
+    const effect = command.verb === 'start' ? this.#start(command, delivery) : this.#stop(command);
+    this.commands.record(command, this.clock.wallMs());
+    this.fences.raise(command.account, command.epoch);
+    return effect;
+  }
+
+  #start(command: StartCommand, delivery: Delivery): Effect {
+    const known = this.records.get(command.allocation);
+    // Sent again by a scheduler that had not heard of it; or stopped before it was ever started.
+    if (known !== null) return null;
+    const seen = this.fences.epoch(command.account);
+    // An epoch belongs to one allocation: the same one again under another id is as old as a lower one.
+    if (command.epoch <= seen) {
+      throw new ProblemError('stale_epoch', `Epoch ${command.epoch} has passed: epoch ${seen} was seen.`);
+    }
+    if (!this.spool.hasRoom)
+      throw new SpoolFull('The spool of events is full; new work waits at the broker.');
+    const record: AllocationRecord = { ...newRecord(command), traceparent: traceparentOf(delivery) };
+    this.journal.open(record);
+    return () => {
+      // Read again: a stop may have been recorded in the same commit.
+      const latest = this.records.get(record.id);
+      if (latest !== null && isStarted(latest)) this.allocations.begin(latest);
+    };
+  }
+
+  /**
+   * A stop names one allocation and can do no harm to another, so it is obeyed whatever epoch was seen since: the
+   * older allocation of an account is just what it may be about.
+   */
+  #stop(command: StopCommand): Effect {
+    const known = this.records.get(command.allocation);
+    if (known === null) {
+      // Remembered as ended, so that a start that comes late starts nothing; the heartbeat tells.
+      const { reason } = command;
+      this.journal.open({ ...newRecord(command), command: null, state: 'stopped', reason });
+      return null;
+    }
+    if (!isLive(known.state)) return null;
+    const wish: StopWish = {
+      reason: command.reason,
+      graceMs: command.graceMs,
+      actor: command.actor,
+      detail: null,
+    };
+    this.records.wishStop(command.allocation, wish);
+    return () => {
+      this.allocations.stop(command.allocation, wish);
+    };
+  }
+}
+
+const newRecord = (command: Command): AllocationRecord => ({
+  id: command.allocation,
+  account: command.account,
+  epoch: command.epoch,
+  command: command.verb === 'start' ? command : null,
+  state: 'accepted',
+  stage: null,
+  reason: null,
+  detail: null,
+  exitCode: null,
+  stop: null,
+  traceparent: null,
+});
+
+function traceparentOf(delivery: Delivery): string | null {
+  const traceparent = header(delivery.headers, 'traceparent');
+  return traceparent !== undefined && isTraceparent(traceparent) ? traceparent : null;
+}

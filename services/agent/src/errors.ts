@@ -1,0 +1,38 @@
+import type { EndReason } from '#libs/contracts';
+
+/** The agent cannot start as it is configured; the message says what to do. Ends the process with code 78. */
+export class StartupFault extends Error {
+  override readonly name = 'StartupFault';
+}
+
+/** An allocation cannot go on. `detail` is shown and audited: one line, no secret, at most 300 characters. */
+export class AllocationFailure extends Error {
+  override readonly name = 'AllocationFailure';
+
+  constructor(
+    readonly reason: EndReason,
+    readonly detail: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`${reason}: ${detail}`, options);
+  }
+}
+
+/** The spool has no room for what new work would have to report; the work is left with the broker for later. */
+export class SpoolFull extends Error {
+  override readonly name = 'SpoolFull';
+}
+
+/** A change was asked for that the state machine does not know: a defect, never a message from outside. */
+export class InvalidTransition extends Error {
+  override readonly name = 'InvalidTransition';
+}
+
+/** What an error says, as one line that fits a `detail`. */
+export function oneLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replaceAll(/\p{Cc}+/gu, ' ').slice(0, 300);
+}
+
+/** Whether an abort signal ended it, as opposed to a fault. */
+export const isAbort = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError';

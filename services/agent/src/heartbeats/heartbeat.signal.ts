@@ -1,0 +1,6 @@
+import { Injectable } from '@nestjs/common';
+import { Wake } from '../wake.js';
+
+/** Called when the scheduler should hear of this host at once: a lease is wanted, something began or ended. */
+@Injectable()
+export class HeartbeatSignal extends Wake {}

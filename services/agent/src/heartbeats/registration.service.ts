@@ -1,0 +1,80 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CLOCK, type Clock } from '#libs/clock';
+import { HostRegistered, ProblemError, subjects, type HostRegister, type Labels } from '#libs/contracts';
+import { LOGGER, type Logger } from '#libs/telemetry';
+import { isAbort } from '../errors.js';
+import { HOST_ABILITY, type HostAbility } from '../host/host-ability.js';
+import { Identity } from '../identity/identity.js';
+import { SignedExchange } from './signed-exchange.js';
+
+export interface HostFacts {
+  readonly agentVersion: string;
+  readonly labels: Labels;
+}
+export const HOST_FACTS = Symbol('HostFacts');
+
+const timeout_ms = 5000;
+const pause_ms_first = 250;
+/** A scheduler that was away is found again within this; it also bounds how often a refused host asks. */
+const pause_ms_max = 10_000;
+
+/** Makes the host known to the scheduler. */
+@Injectable()
+export class RegistrationService {
+  constructor(
+    private readonly exchange: SignedExchange,
+    private readonly identity: Identity,
+    @Inject(HOST_ABILITY) private readonly ability: HostAbility,
+    @Inject(HOST_FACTS) private readonly facts: HostFacts,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** Tries until the scheduler has registered this incarnation. Rejects only when the signal aborts. */
+  async register(signal: AbortSignal): Promise<HostRegistered> {
+    for (let pause_ms = pause_ms_first; ; pause_ms = Math.min(pause_ms * 2, pause_ms_max)) {
+      signal.throwIfAborted();
+      try {
+        const answer = await this.#ask();
+        this.logger.info(
+          { host: this.identity.host, incarnation: this.identity.incarnation },
+          'host registered',
+        );
+        return answer;
+      } catch (error) {
+        if (isAbort(error)) throw error;
+        this.#explain(error);
+        await this.clock.sleep(pause_ms, signal);
+      }
+    }
+  }
+
+  async #ask(): Promise<HostRegistered> {
+    const { host, incarnation } = this.identity;
+    const request: HostRegister = {
+      host,
+      incarnation,
+      agentVersion: this.facts.agentVersion,
+      driver: this.ability.driver,
+      runtimes: [...this.ability.runtimes],
+      labels: this.facts.labels,
+      capacity: this.ability.capacity,
+      signingKey: this.identity.signingKey.publicJwk,
+      sealingKey: this.identity.sealingKey.publicJwk,
+    };
+    const answer = await this.exchange.ask(subjects.register(host), request, HostRegistered, timeout_ms);
+    if (answer.host !== host || answer.incarnation !== incarnation) {
+      throw new ProblemError('bad_signature', 'The answer to the registration is for another request.');
+    }
+    return answer;
+  }
+
+  #explain(error: unknown): void {
+    if (error instanceof ProblemError && error.retry) {
+      this.logger.warn({ code: error.code }, 'registration is tried again');
+    } else {
+      // A key mismatch, say, needs a person; the agent keeps asking so that nobody need restart it.
+      this.logger.error({ err: error }, 'registration is refused');
+    }
+  }
+}
