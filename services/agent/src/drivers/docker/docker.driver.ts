@@ -1,0 +1,305 @@
+import { SystemClock, type Clock } from '#libs/clock';
+import { backoffMs } from '../backoff.js';
+import { CpuMeter } from '../cpu-meter.js';
+import {
+  DriverError,
+  type Driver,
+  type DriverLog,
+  type Fingerprint,
+  type LogLine,
+  type PrepareStep,
+  type TaskEvent,
+  type TaskExit,
+  type TaskHandle,
+  type TaskRef,
+  type TaskSpec,
+  type TaskStats,
+  type TaskStatus,
+  type UnreadableTask,
+} from '../driver.js';
+import { pause } from '../pause.js';
+import { Semaphore } from '../semaphore.js';
+import { RUN_USER, volumeName } from './container-spec.js';
+import { DockerEngine } from './docker.engine.js';
+import {
+  dockerSettings,
+  WAITING_MAX,
+  type DockerDriverOptions,
+  type DockerSettings,
+} from './docker.options.js';
+import type { Container } from './engine-answers.js';
+import { EventWatch } from './event-watch.js';
+import { fingerprintOf, hasCgroupNamespaces } from './fingerprint.js';
+import { Images } from './images.js';
+import { accountLabelsOf, label, readLabels } from './labels.js';
+import { NameMutex } from './name-mutex.js';
+import { Networks } from './networks.js';
+import { sampleOf } from './usage.js';
+
+/** A wait is asked anew so often, so that a connection nobody answers on is noticed. */
+const WAIT_ROUND_MS = 60_000;
+/** From SIGKILL to dead; longer means that the kernel or the engine is stuck. */
+const KILL_MS = 15_000;
+const REMOVE_ATTEMPTS_MAX = 50;
+const REMOVE_PAUSE_MS = 200;
+
+/** Runs each allocation as a hardened container, see `containerSpec`. */
+export class DockerDriver implements Driver {
+  readonly runUser = RUN_USER;
+  readonly usesRunDir = true;
+  private readonly settings: DockerSettings;
+  private readonly engine: DockerEngine;
+  private readonly images: Images;
+  private readonly networks: Networks;
+  private readonly names: NameMutex;
+  private readonly meter = new CpuMeter();
+  private readonly starts: Semaphore;
+  private readonly creations: Semaphore;
+  private readonly closing = new AbortController();
+  private cgroupNamespace: boolean | null = null;
+
+  constructor(
+    options: DockerDriverOptions,
+    private readonly log: DriverLog,
+    private readonly clock: Clock = new SystemClock(),
+  ) {
+    const settings = dockerSettings(options);
+    this.settings = settings;
+    this.engine = new DockerEngine(settings.socketPath, settings.timeouts);
+    this.images = new Images(this.engine, settings.images, settings.pull);
+    this.networks = new Networks(this.engine, settings.fleet, settings.pool);
+    this.names = new NameMutex(this.engine, log);
+    const onFull = (): Error => new DriverError('engine-refused', 'too many bots wait for the engine', true);
+    this.starts = new Semaphore(settings.startsParallelMax, WAITING_MAX, onFull);
+    this.creations = new Semaphore(settings.startsParallelMax, WAITING_MAX, onFull);
+  }
+
+  async fingerprint(): Promise<Fingerprint> {
+    const [version, info] = await Promise.all([this.engine.version(), this.engine.info()]);
+    this.cgroupNamespace = hasCgroupNamespaces(version.ApiVersion);
+    return fingerprintOf(version, info, await this.images.available(), this.settings.botsMax, this.log);
+  }
+
+  async prepare(step: PrepareStep, task: TaskSpec): Promise<void> {
+    switch (step) {
+      case 'image':
+        return this.images.ensure(task.runtime);
+      case 'network':
+        return this.creations.run(() => this.networks.ensure(task, this.isInternal(task)));
+      case 'volume':
+        return this.ensureVolume(task);
+      case 'create':
+        return this.creations.run(() => this.create(task));
+    }
+  }
+
+  async start(task: TaskSpec): Promise<TaskHandle> {
+    return this.starts.run(async () => {
+      const container = await this.names.held(task, this.settings.fleet);
+      if (container === null) {
+        throw new DriverError('task-missing', `allocation ${task.allocation} has no container`, false);
+      }
+      // By id: should the name have passed to another allocation since, this fails instead of starting that one.
+      if (!isAlive(container)) await this.engine.start(container.Id);
+      const { allocation, account, bot, tenant, epoch, runtime } = task;
+      return { id: container.Id, allocation, account, bot, tenant, epoch, runtime };
+    });
+  }
+
+  async recover(): Promise<{ handles: TaskHandle[]; unreadable: UnreadableTask[] }> {
+    const containers = await this.engine.containers({ label: [`${label.host}=${this.settings.host}`] });
+    const handles: TaskHandle[] = [];
+    const unreadable: UnreadableTask[] = [];
+    for (const { Id: id, Labels, Names } of containers) {
+      // Another fleet may call its host the same.
+      const fleet = Labels?.[label.fleet];
+      if (fleet !== undefined && fleet !== this.settings.fleet) continue;
+      const read = readLabels(Labels ?? {});
+      if ('why' in read) {
+        unreadable.push({ id, why: `container ${Names?.[0]?.slice(1) ?? id}: ${read.why}` });
+        continue;
+      }
+      const { allocation, account, bot, tenant, epoch, runtime } = read;
+      handles.push({ id, allocation, account, bot, tenant, epoch, runtime });
+    }
+    return { handles, unreadable };
+  }
+
+  async wait(handle: TaskHandle, signal: AbortSignal): Promise<TaskExit> {
+    const ending = AbortSignal.any([signal, this.closing.signal]);
+    let failures = 0;
+    for (;;) {
+      try {
+        const container = await this.engine.container(handle.id, ending);
+        if (container === null) return { exitCode: null, outOfMemory: false, unknown: true };
+        const exit = exitOf(container);
+        if (exit !== null) return exit;
+        const condition = container.State.Status === 'created' ? 'next-exit' : 'not-running';
+        const outcome = await this.engine.awaitExit(handle.id, condition, WAIT_ROUND_MS, ending);
+        failures = outcome === 'ended' ? failures + 1 : 0;
+      } catch (error) {
+        ending.throwIfAborted();
+        this.log.warn({ err: error, allocation: handle.allocation, failures }, 'lost sight of a task');
+        failures += 1;
+      }
+      // The first look after it has ended finds it so; only what is not as expected has to wait.
+      if (failures > 1) await pause(this.clock, backoffMs(failures - 2), ending);
+    }
+  }
+
+  async stop(handle: TaskHandle, graceMs: number): Promise<void> {
+    await this.engine.stop(handle.id, graceMs);
+  }
+
+  async kill(task: TaskRef): Promise<void> {
+    await this.engine.kill(task.id);
+    if ((await this.engine.awaitExit(task.id, 'not-running', KILL_MS)) === 'still-running') {
+      throw new DriverError('engine-timeout', `container ${task.id} outlives SIGKILL by ${KILL_MS} ms`, true);
+    }
+  }
+
+  async destroy(task: TaskRef): Promise<void> {
+    const allocation = await this.allocationOf(task);
+    await this.removeContainer(task.id);
+    if (allocation !== null) await this.networks.remove(allocation);
+  }
+
+  async discard(task: TaskSpec): Promise<void> {
+    const container = await this.names.held(task, this.settings.fleet);
+    if (container !== null) await this.removeContainer(container.Id);
+    await this.networks.remove(task.allocation);
+  }
+
+  async sweep(live: ReadonlySet<string>): Promise<number> {
+    const leftovers = await this.networks.allocations(this.settings.host);
+    const { handles } = await this.recover();
+    const present = new Set(handles.map((handle) => handle.allocation));
+    let removed = 0;
+    for (const allocation of new Set(leftovers)) {
+      if (!live.has(allocation) && !present.has(allocation))
+        removed += await this.networks.remove(allocation);
+    }
+    return removed;
+  }
+
+  async inspect(handle: TaskHandle): Promise<TaskStatus> {
+    const container = await this.engine.container(handle.id);
+    return container === null ? missing : statusOf(container);
+  }
+
+  async stats(handle: TaskHandle): Promise<TaskStats> {
+    const usage = await this.engine.usage(handle.id);
+    const startedAt = (await this.engine.container(handle.id))?.State.StartedAt ?? null;
+    const sample = sampleOf(usage);
+    if (sample === null || startedAt === null) return { cpuMillis: 0, memoryMiB: 0, pids: 0 };
+    const { memoryMiB, pids } = sample;
+    return { cpuMillis: this.meter.millis(handle.id, sample, Date.parse(startedAt)), memoryMiB, pids };
+  }
+
+  async logs(handle: TaskHandle, lines: number): Promise<LogLine[]> {
+    return this.engine.logs(handle.id, lines);
+  }
+
+  events(onEvent: (event: TaskEvent) => void, signal: AbortSignal): void {
+    const ending = AbortSignal.any([signal, this.closing.signal]);
+    const watch = new EventWatch(this.engine, this.ownLabels(), onEvent, this.log, this.clock);
+    watch.run(ending).catch((error: unknown) => this.log.warn({ err: error }, 'event watch ended'));
+  }
+
+  async close(): Promise<void> {
+    const reason = new DriverError('engine-unavailable', 'the driver was closed', true);
+    this.closing.abort(reason);
+    this.engine.close();
+  }
+
+  private ownLabels(): string[] {
+    return [`${label.fleet}=${this.settings.fleet}`, `${label.host}=${this.settings.host}`];
+  }
+
+  private isInternal(task: TaskSpec): boolean {
+    return !this.settings.egress.has(task.runtime);
+  }
+
+  private async ensureVolume(task: TaskSpec): Promise<void> {
+    const name = volumeName(task.account);
+    const { Labels } = await this.engine.volume(name, accountLabelsOf(task, this.settings.fleet));
+    // A volume may hold another tenant's terminal profile, should the account's name have been used before.
+    if (Labels?.[label.fleet] === this.settings.fleet && Labels[label.tenant] === task.tenant) return;
+    throw new DriverError(
+      'engine-refused',
+      `volume ${name} exists and is not tenant ${task.tenant}'s`,
+      false,
+    );
+  }
+
+  private async create(task: TaskSpec): Promise<void> {
+    if (task.host !== this.settings.host) {
+      throw new DriverError(
+        'engine-refused',
+        `allocation ${task.allocation} is for host ${task.host}`,
+        false,
+      );
+    }
+    this.cgroupNamespace ??= hasCgroupNamespaces((await this.engine.version()).ApiVersion);
+    await this.names.create(task, {
+      fleet: this.settings.fleet,
+      image: this.images.of(task.runtime),
+      cgroupNamespace: this.cgroupNamespace,
+      internal: this.isInternal(task),
+    });
+  }
+
+  private async allocationOf(task: TaskRef): Promise<string | null> {
+    if ('allocation' in task && typeof task.allocation === 'string') return task.allocation;
+    const container = await this.engine.container(task.id);
+    return container?.Config.Labels?.[label.allocation] ?? null;
+  }
+
+  private async removeContainer(id: string): Promise<void> {
+    this.meter.forget(id);
+    for (let attempt = 0; attempt < REMOVE_ATTEMPTS_MAX; attempt += 1) {
+      if ((await this.engine.removeContainer(id, true)) === 'gone') return;
+      // A removal is under way, ours of before perhaps.
+      await pause(this.clock, REMOVE_PAUSE_MS, this.closing.signal);
+    }
+    throw new DriverError('engine-timeout', `container ${id} is not gone yet`, true);
+  }
+}
+
+const missing: TaskStatus = {
+  state: 'missing',
+  exitCode: null,
+  outOfMemory: false,
+  startedAt: null,
+  finishedAt: null,
+};
+
+const states = {
+  created: 'created',
+  running: 'running',
+  restarting: 'running',
+  paused: 'paused',
+  removing: 'exited',
+  exited: 'exited',
+  dead: 'exited',
+} as const satisfies Record<Container['State']['Status'], TaskStatus['state']>;
+
+const isAlive = (container: Container): boolean =>
+  ['running', 'paused'].includes(states[container.State.Status]);
+
+function statusOf({ State }: Container): TaskStatus {
+  const state = states[State.Status];
+  const ended = state === 'exited';
+  return {
+    state,
+    exitCode: ended ? State.ExitCode : null,
+    outOfMemory: State.OOMKilled,
+    startedAt: State.StartedAt,
+    finishedAt: ended ? State.FinishedAt : null,
+  };
+}
+
+function exitOf(container: Container): TaskExit | null {
+  const { state, exitCode, outOfMemory } = statusOf(container);
+  return state === 'exited' ? { exitCode, outOfMemory, unknown: false } : null;
+}

@@ -1,0 +1,70 @@
+import { Name, type RuntimeName } from '#libs/contracts';
+import { defaultTimeouts, type EngineTimeouts } from './docker.engine.js';
+import { imageReference, type ImageReference } from './image-reference.js';
+import { parseSubnet, slots, type Subnet } from './subnets.js';
+
+export interface DockerDriverOptions {
+  /** Name of the installation. Containers of another fleet on the same engine are not ours. */
+  readonly fleet: string;
+  /** This agent's host. Several agents may share an engine; each sees its own containers only. */
+  readonly host: string;
+  readonly socketPath: string;
+  /** The image of each runtime this host offers: a content tag, a digest or an image id; never `latest`. */
+  readonly images: Readonly<Partial<Record<RuntimeName, string>>>;
+  /** Whether an image with a digest may be fetched from its registry. Default: no. */
+  readonly pull?: boolean;
+  /** Where networks get their /29 from. Default 10.201.0.0/16, room for 8,192. */
+  readonly addressPool?: string;
+  /** Default 4: more gain nothing and make each start slower (moby#42096). */
+  readonly startsParallelMax?: number;
+  /** Runtimes whose network leads out of the host. Default none: every network is internal. */
+  readonly egress?: readonly RuntimeName[];
+  /** Most bots at once, for the fingerprint. Default 500, or what the pool has room for. */
+  readonly botsMax?: number;
+  readonly timeouts?: Partial<EngineTimeouts>;
+}
+
+export interface DockerSettings {
+  readonly fleet: string;
+  readonly host: string;
+  readonly socketPath: string;
+  readonly images: ReadonlyMap<RuntimeName, ImageReference>;
+  readonly pull: boolean;
+  readonly pool: Subnet;
+  readonly startsParallelMax: number;
+  readonly egress: ReadonlySet<RuntimeName>;
+  readonly botsMax: number;
+  readonly timeouts: EngineTimeouts;
+}
+
+const BOTS_MAX = 500;
+
+/** Checks the options and fills in the defaults. Throws a sentence for the person who configures the host. */
+export function dockerSettings(options: DockerDriverOptions): DockerSettings {
+  const poolText = options.addressPool ?? '10.201.0.0/16';
+  const pool = parseSubnet(poolText);
+  if (pool === null || slots(pool) < 1) {
+    throw new Error(
+      `address pool "${poolText}" must be an IPv4 network of /29 or larger, like 10.201.0.0/16`,
+    );
+  }
+  const images = new Map<RuntimeName, ImageReference>();
+  for (const [runtime, text] of Object.entries(options.images) as [RuntimeName, string | undefined][]) {
+    if (text !== undefined) images.set(runtime, imageReference(text));
+  }
+  return {
+    fleet: Name.parse(options.fleet),
+    host: Name.parse(options.host),
+    socketPath: options.socketPath,
+    images,
+    pull: options.pull ?? false,
+    pool,
+    startsParallelMax: options.startsParallelMax ?? 4,
+    egress: new Set(options.egress ?? []),
+    botsMax: Math.min(options.botsMax ?? BOTS_MAX, slots(pool)),
+    timeouts: { ...defaultTimeouts, ...options.timeouts },
+  };
+}
+
+/** The most that may wait for a turn at the engine. */
+export const WAITING_MAX = 10_000;

@@ -1,0 +1,67 @@
+import type { RuntimeName } from '#libs/contracts';
+import { DriverError } from '../driver.js';
+import type { DockerEngine } from './docker.engine.js';
+import type { ImageReference } from './image-reference.js';
+
+/** The images of this host's runtimes. */
+export class Images {
+  /** Pulls under way: ten bots that want one image fetch it once. */
+  private readonly pulls = new Map<string, Promise<void>>();
+
+  constructor(
+    private readonly engine: DockerEngine,
+    private readonly references: ReadonlyMap<RuntimeName, ImageReference>,
+    private readonly pull: boolean,
+  ) {}
+
+  /** The configured image. Throws `image-missing` when this host does not offer the runtime. */
+  of(runtime: RuntimeName): string {
+    return this.reference(runtime).text;
+  }
+
+  /** Runtimes whose image is here, or may be fetched when it is wanted. */
+  async available(): Promise<RuntimeName[]> {
+    const found: RuntimeName[] = [];
+    for (const [runtime, reference] of this.references) {
+      if (this.mayPull(reference) || (await this.engine.image(reference.text)) !== null) found.push(runtime);
+    }
+    return found;
+  }
+
+  /** Makes sure that the engine has the runtime's image. */
+  async ensure(runtime: RuntimeName): Promise<void> {
+    const reference = this.reference(runtime);
+    if ((await this.engine.image(reference.text)) !== null) return;
+    if (!this.mayPull(reference)) {
+      const text = `image ${reference.text} of runtime ${runtime} is not on this host: load it, or configure a digest and allow pulling`;
+      throw new DriverError('image-missing', text, false);
+    }
+    await this.pullOnce(reference.text);
+  }
+
+  private mayPull(reference: ImageReference): boolean {
+    return this.pull && reference.digest !== null;
+  }
+
+  private async pullOnce(text: string): Promise<void> {
+    const underWay = this.pulls.get(text) ?? this.fetch(text).finally(() => this.pulls.delete(text));
+    this.pulls.set(text, underWay);
+    await underWay;
+  }
+
+  private async fetch(text: string): Promise<void> {
+    try {
+      await this.engine.pull(text);
+    } catch (error) {
+      // The engine answers 404 and 500 alike for a registry that does not answer.
+      if (!(error instanceof DriverError) || error.fault !== 'engine-refused') throw error;
+      throw new DriverError('image-missing', error.message, true, { cause: error });
+    }
+  }
+
+  private reference(runtime: RuntimeName): ImageReference {
+    const reference = this.references.get(runtime);
+    if (reference !== undefined) return reference;
+    throw new DriverError('image-missing', `this host has no image configured for runtime ${runtime}`, false);
+  }
+}
