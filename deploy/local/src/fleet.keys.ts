@@ -1,23 +1,21 @@
-import { SigningKey } from '#libs/messaging';
+import { type NatsUser, natsUserName, SigningKey } from '#libs/messaging';
 import type { FleetPaths } from './fleet.paths.js';
 import { secretFromFile, writeFileAtomically } from './files.js';
 
 /** Users of NATS: each service and each host has its own. `client` is for people and their scripts. */
-export const serviceUsers = ['scheduler', 'audit', 'secrets', 'gateway', 'client'] as const;
+const users = ['scheduler', 'audit', 'secrets', 'gateway', 'client'] as const;
 
 export interface FleetKeys {
   readonly adminToken: string;
   readonly postgresPassword: string;
   readonly auditWriterPassword: string;
-  /** By NATS user; a host's user is `agent-<host>`. */
-  readonly natsPasswords: ReadonlyMap<string, string>;
+  readonly natsUsers: readonly { readonly user: NatsUser; readonly password: string }[];
   /** File with the scheduler's public key. */
   readonly schedulerPublicKeyPath: string;
 }
 
 /** All keys and passwords of the local fleet, made up at the first start, each in a file for its owner alone. */
 export async function fleetKeys(paths: FleetPaths, hosts: readonly string[]): Promise<FleetKeys> {
-  const users = [...serviceUsers, ...hosts.map((host) => `agent-${host}`)];
   const scheduler = await SigningKey.fromFile(paths.key('scheduler-signing.jwk'), { create: true });
   const schedulerPublicKeyPath = paths.key('scheduler-public.jwk');
   writeFileAtomically(schedulerPublicKeyPath, `${JSON.stringify(scheduler.publicJwk)}\n`);
@@ -25,7 +23,10 @@ export async function fleetKeys(paths: FleetPaths, hosts: readonly string[]): Pr
     adminToken: secretFromFile(paths.adminToken),
     postgresPassword: secretFromFile(paths.key('postgres-password')),
     auditWriterPassword: secretFromFile(paths.key('audit-writer-password')),
-    natsPasswords: new Map(users.map((user) => [user, secretFromFile(natsPasswordPath(paths, user))])),
+    natsUsers: [...users, ...hosts.map((agent) => ({ agent }))].map((user) => ({
+      user,
+      password: secretFromFile(natsPasswordPath(paths, natsUserName(user))),
+    })),
     schedulerPublicKeyPath,
   };
 }

@@ -91,7 +91,7 @@ export class LocalFleet {
       }
     };
     const stopAll = (names: readonly string[]) => async () =>
-      Promise.all(names.map((name) => this.services.get(name)?.stop()));
+      Promise.all(names.map(async (name) => this.services.get(name)?.stop()));
     // The scheduler first: it would otherwise put back what the agents stop.
     await step('stop scheduler and gateway', stopAll(['scheduler', 'gateway']));
     await step('stop agents and their bots', stopAll(this.hosts.map((host) => `agent-${host}`)));
@@ -104,7 +104,7 @@ export class LocalFleet {
     const record = readBootstrapRecord();
     if (record?.natsServer == null)
       throw new Error('There is no nats-server; run npm start, which gets one.');
-    const config = writeNatsConfig(this.paths, this.ports.nats, this.keys.natsPasswords);
+    const config = writeNatsConfig(this.paths, this.ports.nats, this.keys);
     this.nats = this.managed('nats', record.natsServer.path, ['-c', config], { PATH: process.env['PATH'] });
     await this.nats.start();
   }
