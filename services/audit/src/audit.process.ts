@@ -1,0 +1,74 @@
+import { consumers, type ConsumerSpec } from '#libs/contracts';
+import { CombinedServer, connectMessaging, JetStreamServer, RequestReplyServer } from '#libs/messaging';
+import { NestPinoLogger, type Logger } from '#libs/telemetry';
+import type { INestMicroservice } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import type { AuditConfig } from './audit.config.js';
+import { AuditModule, type Platform } from './audit.module.js';
+import { prepareDatabase } from './database/prepare-database.js';
+import { EventRepository } from './ingestion/event.repository.js';
+
+export interface AuditOptions {
+  readonly config: AuditConfig;
+  readonly logger: Logger;
+  /** Ends a start that waits for NATS. */
+  readonly signal?: AbortSignal;
+  /** Of the stream of events; tests give one with shorter waits. */
+  readonly consumer?: ConsumerSpec;
+}
+
+export interface RunningAudit {
+  /** Pulls no more, finishes the batch under way, acknowledges it, closes. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the service: the order of the steps stands here and nowhere else.
+ *
+ *   migrations and role (as owner) -> NATS -> database (as writer) -> check of the role -> consume and answer
+ *
+ * The consumer is the scheduler's to make; until it is there it is looked for.
+ */
+export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
+  const { config, logger, signal } = options;
+  await prepareDatabase(config, logger);
+  const messaging = await connectMessaging({
+    servers: config.natsUrl,
+    user: config.natsUser,
+    password: config.natsPassword,
+    name: 'audit',
+    logger,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const app = await createApp({ config, logger, messaging }, options.consumer ?? consumers.audit);
+  try {
+    await app.get(EventRepository).requireWriterOnly();
+    await app.listen();
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  logger.info({}, 'audit is ready');
+  let stopped: Promise<void> | null = null;
+  return { stop: async () => await (stopped ??= app.close()) };
+}
+
+async function createApp(platform: Platform, spec: ConsumerSpec): Promise<INestMicroservice> {
+  const { config, logger, messaging } = platform;
+  const batch = { max: config.batchEventsMax, waitMs: config.batchWaitMs };
+  const strategy = new CombinedServer([
+    new JetStreamServer(messaging, { consumers: [{ spec, name: consumers.audit.durable, batch }] }),
+    new RequestReplyServer(messaging, { queue: 'audit' }),
+  ]);
+  try {
+    return await NestFactory.createMicroservice<MicroserviceOptions>(AuditModule.forRoot(platform), {
+      logger: new NestPinoLogger(logger),
+      abortOnError: false,
+      strategy,
+    });
+  } catch (error) {
+    await messaging.drain();
+    throw error;
+  }
+}

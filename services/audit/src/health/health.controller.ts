@@ -1,0 +1,36 @@
+import { consumers, subjects } from '#libs/contracts';
+import { Messaging, Request } from '#libs/messaging';
+import { Controller } from '@nestjs/common';
+import { z } from 'zod';
+import { EventRepository } from '../ingestion/event.repository.js';
+import { IngestionService } from '../ingestion/ingestion.service.js';
+
+export interface AuditHealth {
+  readonly status: 'ok';
+  /** Events added since the start of this process. */
+  readonly ingested: number;
+  /** Deliveries of events that had been recorded before. */
+  readonly known: number;
+  readonly quarantined: number;
+  /** Events in the stream that are not recorded yet. */
+  readonly lag: number;
+}
+
+/** Answers only when database and stream answer; otherwise the request fails with the problem. */
+@Controller()
+export class HealthController {
+  constructor(
+    private readonly ingestion: IngestionService,
+    private readonly repository: EventRepository,
+    private readonly messaging: Messaging,
+  ) {}
+
+  /** `fleet.v1.internal.audit.health` */
+  @Request(subjects.internal('audit', 'health'), z.strictObject({}))
+  async health(): Promise<AuditHealth> {
+    await this.repository.ping();
+    const { stream, durable } = consumers.audit;
+    const consumer = await (await this.messaging.manager()).consumers.info(stream, durable);
+    return { status: 'ok', ...this.ingestion.counts(), lag: consumer.num_pending + consumer.num_ack_pending };
+  }
+}

@@ -1,0 +1,108 @@
+import { consumers, newId, streams, type ConsumerSpec, type EventData } from '#libs/contracts';
+import { connectMessaging, encodeEvent, provision, type Messaging } from '#libs/messaging';
+import { createLogger } from '#libs/telemetry';
+import { anAllocationEvent, startNats, uniqueName, withClient, type TestNats } from '#libs/testing';
+import { AuditConfig } from '../audit.config.js';
+import { startAudit, type RunningAudit } from '../audit.process.js';
+
+type AllocationEvent = Parameters<typeof encodeEvent<'tradefleet.allocation.running'>>[0];
+
+/** As in production, but a message that was not acknowledged comes again after a second. */
+export const impatientConsumer: ConsumerSpec = { ...consumers.audit, ack_wait_ms: 1000 };
+
+/** A NATS with the fleet's streams, a database, and audit services between them; for specs. */
+export class AuditFixture {
+  readonly logger = createLogger({ service: 'audit-spec', level: 'silent' });
+  private readonly running: RunningAudit[] = [];
+  private sequence = 0;
+
+  private constructor(
+    readonly nats: TestNats,
+    readonly messaging: Messaging,
+    readonly config: AuditConfig,
+    readonly ownerUrl: string,
+  ) {}
+
+  /** `ownerUrl` is that of an empty database. */
+  static async create(ownerUrl: string, settings: Partial<AuditConfig> = {}): Promise<AuditFixture> {
+    const nats = await startNats();
+    const config = AuditConfig.parse({
+      natsUrl: [nats.url],
+      databaseUrl: writerUrl(ownerUrl),
+      databaseOwnerUrl: ownerUrl,
+      ...settings,
+    });
+    const logger = createLogger({ service: 'audit-spec', level: 'silent' });
+    const messaging = await connectMessaging({ servers: nats.url, name: 'spec', logger });
+    await provision(messaging, { streams: Object.values(streams), consumers: [impatientConsumer] });
+    return new AuditFixture(nats, messaging, config, ownerUrl);
+  }
+
+  async start(settings: Partial<AuditConfig> = {}): Promise<RunningAudit> {
+    const config = { ...this.config, ...settings };
+    const audit = await startAudit({ config, logger: this.logger, consumer: impatientConsumer });
+    this.running.push(audit);
+    return audit;
+  }
+
+  /** Publishes under a message id of its own each time, so that the stream takes the same event again. */
+  async publish(...events: AllocationEvent[]): Promise<void> {
+    const messages = events.map((event) => ({ ...encodeEvent(event), messageId: newId() }));
+    const outcomes = await this.messaging.publishDurableAll(messages);
+    if (outcomes.some((outcome) => !outcome.ok)) throw new Error('the stream did not take all events');
+  }
+
+  event(
+    fields: Partial<AllocationEvent> = {},
+    data: Partial<EventData<'tradefleet.allocation.running'>> = {},
+  ) {
+    return {
+      type: 'tradefleet.allocation.running' as const,
+      subjectId: newId(),
+      data: anAllocationEvent(data),
+      actor: 'host:spec',
+      time: new Date().toISOString(),
+      id: newId(),
+      source: '/agent/spec',
+      incarnation: '0190a0a0-0000-7000-8000-000000000009',
+      sequence: (this.sequence += 1),
+      ...fields,
+    };
+  }
+
+  /** As the owner. */
+  async query<T extends object>(sql: string, values: unknown[] = []): Promise<T[]> {
+    return await withClient(this.ownerUrl, async (client) => (await client.query<T>(sql, values)).rows);
+  }
+
+  async recordedIds(): Promise<string[]> {
+    return (await this.query<{ id: string }>('SELECT id FROM audit.events')).map((row) => row.id).sort();
+  }
+
+  /** Deliveries of the stream that nobody has acknowledged, and those not yet handed out. */
+  async unsettled(): Promise<number> {
+    const manager = await this.messaging.manager();
+    const { num_ack_pending, num_pending } = await manager.consumers.info(
+      impatientConsumer.stream,
+      impatientConsumer.durable,
+    );
+    return num_ack_pending + num_pending;
+  }
+
+  async stop(): Promise<void> {
+    for (const audit of this.running) await audit.stop();
+    await this.messaging.drain();
+    await this.nats.stop();
+    const role = new URL(this.config.databaseUrl).username;
+    await this.query(`DROP OWNED BY ${role}`);
+    await this.query(`DROP ROLE ${role}`);
+  }
+}
+
+/** The same database as a role of this fixture's own: roles are the whole server's. */
+function writerUrl(ownerUrl: string): string {
+  const url = new URL(ownerUrl);
+  url.username = uniqueName('audit-writer').replaceAll('-', '_');
+  url.password = 'writer-of-the-spec';
+  return url.toString();
+}
