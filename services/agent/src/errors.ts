@@ -30,9 +30,17 @@ export class InvalidTransition extends Error {
 
 /** What an error says, as one line that fits a `detail`. */
 export function oneLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = isErrorLike(error) ? error.message : String(error);
   return text.replaceAll(/\p{Cc}+/gu, ' ').slice(0, 300);
 }
 
 /** Whether an abort signal ended it, as opposed to a fault. */
-export const isAbort = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError';
+export const isAbort = (error: unknown): boolean => isErrorLike(error) && error.name === 'AbortError';
+
+/** Errors of Node itself belong to another realm where tests run, so `instanceof` would miss them. */
+const isErrorLike = (error: unknown): error is { name: string; message: string } =>
+  typeof error === 'object' &&
+  error !== null &&
+  'name' in error &&
+  'message' in error &&
+  typeof error.message === 'string';

@@ -1,6 +1,6 @@
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { StartupFault } from '../errors.js';
+import { StartupFault, oneLine } from '../errors.js';
 import { schemaSteps } from './agent.schema.js';
 import type { Row } from './row.js';
 
@@ -38,7 +38,7 @@ export class AgentDatabase {
     } catch (cause) {
       this.#db.close();
       throw new StartupFault(
-        `The state file ${path} cannot be used: ${cause instanceof Error ? cause.message : 'unknown'}. ` +
+        `The state file ${path} cannot be used: ${oneLine(cause)}. ` +
           'End the other agent that has it open, or give this one its own state directory.',
         { cause },
       );

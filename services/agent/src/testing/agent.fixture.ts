@@ -1,0 +1,105 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { newId, type StartCommand } from '#libs/contracts';
+import { createLogger, type Logger } from '#libs/telemetry';
+import { aStartCommand, uniqueName } from '#libs/testing';
+import { AgentConfig } from '../agent.config.js';
+import { startAgent, type RunningAgent } from '../agent.process.js';
+import type { Driver } from '../drivers/driver.js';
+import type { Behaviour } from '../drivers/simulated/behaviour.js';
+import { SimulatedEngine } from '../drivers/simulated/simulated.engine.js';
+import { FakeScheduler } from './fake.scheduler.js';
+import { writingDriver, type WritingDriverOptions } from './writing.driver.js';
+
+/** Ends nothing by itself and takes no time. */
+export const steady: Behaviour = {
+  start_ms: 1,
+  stop_ms: 1,
+  obeysSigterm: true,
+  startFault: null,
+  exit: null,
+};
+
+/** One host with an agent, its own directories, and a scheduler of the test's. */
+export class AgentFixture {
+  readonly engine = new SimulatedEngine();
+  #agent: RunningAgent | null = null;
+
+  private constructor(
+    readonly host: string,
+    readonly folder: string,
+    readonly url: string,
+    readonly scheduler: FakeScheduler,
+    readonly logger: Logger,
+  ) {}
+
+  static async make(url: string): Promise<AgentFixture> {
+    const host = uniqueName('host');
+    const logger = createLogger({
+      service: 'agent-test',
+      level: process.env['TEST_LOG'] === undefined ? 'silent' : 'debug',
+    });
+    const folder = await mkdtemp(join(tmpdir(), 'tradefleet-agent-'));
+    return new AgentFixture(host, folder, url, await FakeScheduler.start(url, host, logger), logger);
+  }
+
+  get stateDir(): string {
+    return join(this.folder, 'state');
+  }
+
+  get runRoot(): string {
+    return join(this.folder, 'run');
+  }
+
+  runDir(allocation: string): string {
+    return join(this.runRoot, allocation);
+  }
+
+  async files(allocation: string): Promise<string[]> {
+    return await readdir(this.runDir(allocation)).catch(() => []);
+  }
+
+  config(fields: Partial<AgentConfig> = {}): AgentConfig {
+    return {
+      ...AgentConfig.parse({
+        host: this.host,
+        natsUrl: [this.url],
+        schedulerPublicKey: [this.scheduler.key.publicJwk],
+        stateDir: this.stateDir,
+        runRoot: this.runRoot,
+        runRootAllowDisk: true,
+        driver: 'simulated',
+        leaseMarginMs: 100,
+      }),
+      ...fields,
+    };
+  }
+
+  driver(options: Partial<WritingDriverOptions> = {}): Driver {
+    return writingDriver({ host: this.host, engine: this.engine, behaviour: () => steady, ...options });
+  }
+
+  async start(fields: Partial<AgentConfig> = {}, driver: Driver = this.driver()): Promise<RunningAgent> {
+    const config = this.config(fields);
+    this.#agent = await startAgent({ config, logger: this.logger, version: '0.0.0', driver });
+    return this.#agent;
+  }
+
+  async stop(): Promise<void> {
+    await this.#agent?.stop();
+    this.#agent = null;
+  }
+
+  /** A start command for this host that the fake secrets service can grant. */
+  command(fields: Partial<StartCommand> = {}): StartCommand {
+    const command = aStartCommand({ host: this.host, id: newId(), ...fields });
+    return { ...command, token: JSON.stringify({ login: command.login, server: command.server }) };
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await this.scheduler.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
