@@ -13,6 +13,9 @@ import documents
 MAX_LEASE_MS = 24 * 3600 * 1000
 """A deadline further away than this is a defect of the writer, not a right to run."""
 
+CLOCK_READING_ERROR_MS = 1_000
+"""The agent may read the clock a little differently (rounding, another call)."""
+
 MAX_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader of the fleet keeps exactly."""
 
@@ -47,7 +50,7 @@ def read(path: str, now_ms: int) -> Lease:
     document = documents.read(path)
     deadline_ms = documents.integer(document, path, "deadlineBoottimeMs", 0, MAX_INTEGER)
     written_ms = documents.integer(document, path, "writtenBoottimeMs", 0, MAX_INTEGER)
-    if written_ms > now_ms:
+    if written_ms > now_ms + CLOCK_READING_ERROR_MS:
         raise documents.BadDocument(path, "written under another boot")
     if deadline_ms - written_ms > MAX_LEASE_MS:
         raise documents.BadDocument(path, "deadline too far away")

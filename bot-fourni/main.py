@@ -84,7 +84,7 @@ class Bot:
             order_identity(bot.account, bot.epoch, bot.allocation),
             self._clock,
             self._journal,
-            lambda: data.quote().time_s,
+            data.broker_time_s,
         )
         desk = Desk(bot, terminal, data, trader, self._clock, self._journal)
         desk.take_over()
@@ -104,11 +104,11 @@ class Bot:
 
 
 def main() -> int:
-    die_with_supervisor()
     journal = Journal("bot")
     paths = config.run_directory()
     bot: Bot | None = None
     try:
+        die_with_supervisor()
         bot = Bot(config.read_bot(paths.bot), paths, SystemClock(), journal)
         bot.run()
     except StopRequested:

@@ -39,6 +39,7 @@ class MarketData:
         self._timeframe = _timeframe(terminal, parameters.timeframe)
         self._length_s = TIMEFRAME_LENGTHS_S[parameters.timeframe]
         self._number = -1
+        self._broker_time_s: int | None = None
         self._last_bar_s = -1
         self._count = bars_needed(parameters)
 
@@ -52,6 +53,18 @@ class MarketData:
         if tick is None or tick.bid <= 0 or tick.ask <= 0:
             raise NoData("no quote", self._terminal.last_error()[0])
         return Quote(tick.bid, tick.ask, tick.time)
+
+    def broker_time_s(self) -> int:
+        """The broker's clock: that of the last quote, also while there is none.
+
+        Raises NoData when there never was one.
+        """
+        try:
+            self._broker_time_s = self.quote().time_s
+        except NoData:
+            if self._broker_time_s is None:
+                raise
+        return self._broker_time_s
 
     def terms(self) -> ContractTerms:
         info = self._terminal.symbol_info(self._symbol)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from clock import Clock
 from journal import Journal
-from mt5_data import Quote
+from mt5_data import NoData, Quote
 from order_identity import OrderIdentity
 from permission import NotPermitted, OrderPermission
 from risk import Levels
@@ -29,8 +29,10 @@ SETTLE_MS = 10_000
 
 _DAY_S = 86_400
 
-HISTORY_WINDOW_S = _DAY_S
-"""How far around the broker's present its history is looked through."""
+HISTORY_BEFORE_S = _DAY_S
+HISTORY_AFTER_S = 7 * _DAY_S
+"""How far around the last quote the broker's history is looked through. Far ahead, because the
+last quote of a closed market is old while other markets trade."""
 
 PRICE_ATTEMPTS = 3
 """How often an order is offered when the broker answers with another price."""
@@ -118,15 +120,20 @@ class Trader:
         return self._orders_today
 
     def count_earlier_orders(self) -> None:
-        """Take over what this account's bots have traded today, before this one was started."""
+        """Take over what this account's bots have traded today, before this one was started.
+
+        Raises NoData when the terminal does not say.
+        """
         now_s = self._broker_time_s()
         past = self._terminal.history_orders_get(now_s - _DAY_S, now_s + _DAY_S)
+        if past is None:
+            raise NoData("no history", self._terminal.last_error()[0])
         since_midnight_s = int(self._clock.wall_s()) % _DAY_S
         self._orders_today = sum(
             self._identity.is_own(each.magic)
             and each.time_setup >= now_s - since_midnight_s
             and each.reason not in self._broker_reasons
-            for each in past or ()
+            for each in past
         )
 
     def _today(self) -> int:
@@ -314,7 +321,7 @@ class Trader:
         """
         now_s = self._broker_time_s()
         pending = self._terminal.orders_get()
-        past = self._terminal.history_orders_get(now_s - HISTORY_WINDOW_S, now_s + HISTORY_WINDOW_S)
+        past = self._terminal.history_orders_get(now_s - HISTORY_BEFORE_S, now_s + HISTORY_AFTER_S)
         if pending is None or past is None:
             return None
         own = self._identity

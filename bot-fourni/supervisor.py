@@ -1,14 +1,14 @@
 """The guard between PID 1 and the bot: no lease, no bot.
 
-                 live lease                    the bot ends
-    waiting ─────────────────▶ running ──────────────────────────┐
-       │                          │ SIGTERM or SIGINT: forwarded   ▼
-       │ SIGTERM, SIGINT: 0       ▼                             sweeping ──▶ exit
-       │ 30 s without: 75      stopping ──────────────────────────▲
-       ▼                          │  the bot ends, grace is over   │
-      exit                        │                                │
-                                  └── running and stopping: the lease ends, or the file
-                                      names another epoch or allocation: SIGKILL, 75
+              live lease             the bot ends by itself: its own code
+    waiting ──────────────▶ running ───────────────────────────────────────▶ sweeping ─▶ exit
+       │                       │                                                 ▲
+       │ no lease for          │ SIGTERM or SIGINT: forwarded to the group       │
+       │ 30 s: 75              ▼                                                 │
+       │ SIGTERM: 0         stopping ── the bot ends: 0 · the grace is over: 137 ┤
+       ▼                                                                         │
+      exit        running or stopping ── the lease ends, or its file names       │
+                                         another epoch or allocation: SIGKILL 75 ┘
 
 It needs neither the agent nor dockerd: a file that is missing or broken changes nothing, the last
 deadline seen goes on counting. Sweeping kills all that is left below this process, also what left

@@ -4,10 +4,8 @@ Failure conventions are the module's: None (False for initialize and login), and
 tells why. Like the real one it serves one thread.
 """
 
-import fnmatch
 import math
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -20,6 +18,7 @@ from paper.book import AccountBook, direction
 from paper.execution import Executed, execute
 from paper.market import MAX_BARS, MAX_TICKS, Market
 from paper.prices import Rates
+from paper.selection import Failure, Moment, between, in_group, seconds, wanted
 from paper.tuples import (
     AccountInfo,
     OrderCheckResult,
@@ -49,19 +48,8 @@ TICKS_DTYPE = np.dtype(
 REFUSED_PASSWORDS = ("", "wrong")
 """The passwords that the simulated broker refuses, so that a refusal can be tried out."""
 
-Moment = datetime | int | float
-"""A time of the broker's clock: seconds since 1970, or a datetime (without zone: UTC)."""
-
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-
-class Failure(Exception):
-    """A call that gives None; carries what last_error() says."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 class Conditions(NamedTuple):
@@ -188,7 +176,7 @@ class PaperTerminal:
     @_call
     def symbols_get(self, group: str = "*") -> tuple[SymbolInfo, ...]:
         market = self._require_started().market
-        return tuple(self._describe(name) for name in market.terms if _in_group(name, group))
+        return tuple(self._describe(name) for name in market.terms if in_group(name, group))
 
     @_call
     def symbol_info(self, symbol: str) -> SymbolInfo:
@@ -217,7 +205,7 @@ class PaperTerminal:
 
     @_call
     def copy_rates_from(self, symbol: str, timeframe: int, date_from: Moment, count: int) -> Rates:
-        last_s = min(_seconds(date_from), self._now_s())
+        last_s = min(seconds(date_from), self._now_s())
         return self._bars(symbol, timeframe, 0, last_s, count)
 
     @_call
@@ -231,8 +219,8 @@ class PaperTerminal:
     def copy_rates_range(
         self, symbol: str, timeframe: int, date_from: Moment, date_to: Moment
     ) -> Rates:
-        last_s = min(_seconds(date_to), self._now_s())
-        return self._bars(symbol, timeframe, _seconds(date_from), last_s, MAX_BARS)
+        last_s = min(seconds(date_to), self._now_s())
+        return self._bars(symbol, timeframe, seconds(date_from), last_s, MAX_BARS)
 
     def _bars(self, symbol: str, timeframe: int, first_s: int, last_s: int, count: int) -> Rates:
         market = self._require_symbol(symbol)
@@ -254,7 +242,7 @@ class PaperTerminal:
         market = self._require_symbol(symbol)
         if count <= 0:
             raise Failure(c.RES_E_INVALID_PARAMS, "Invalid params")
-        first_s = _seconds(date_from)
+        first_s = seconds(date_from)
         ticks = market.ticks(symbol, first_s, self._now_s(), min(count, MAX_TICKS))
         return np.array([tuple(tick) for tick in ticks], dtype=TICKS_DTYPE)
 
@@ -269,7 +257,7 @@ class PaperTerminal:
         self, symbol: str | None = None, group: str = "*", ticket: int | None = None
     ) -> tuple[TradeOrder, ...]:
         orders = self._require_account()[0].orders.values()
-        return tuple(each for each in orders if _wanted(each, symbol, group, ticket))
+        return tuple(each for each in orders if wanted(each, symbol, group, ticket))
 
     @_call
     def positions_total(self) -> int:
@@ -283,13 +271,13 @@ class PaperTerminal:
         return tuple(
             descriptions.marked_to_market(each, book)
             for each in book.positions.values()
-            if _wanted(each, symbol, group, ticket)
+            if wanted(each, symbol, group, ticket)
         )
 
     @_call
     def history_orders_total(self, date_from: Moment, date_to: Moment) -> int:
         orders = self._require_account()[0].history_orders
-        return sum(_between(each.time_setup, date_from, date_to) for each in orders)
+        return sum(between(each.time_setup, date_from, date_to) for each in orders)
 
     @_call
     def history_orders_get(
@@ -309,13 +297,13 @@ class PaperTerminal:
         return tuple(
             each
             for each in orders
-            if _in_group(each.symbol, group) and _between(each.time_setup, date_from, date_to)
+            if in_group(each.symbol, group) and between(each.time_setup, date_from, date_to)
         )
 
     @_call
     def history_deals_total(self, date_from: Moment, date_to: Moment) -> int:
         deals = self._require_account()[0].history_deals
-        return sum(_between(each.time, date_from, date_to) for each in deals)
+        return sum(between(each.time, date_from, date_to) for each in deals)
 
     @_call
     def history_deals_get(
@@ -335,7 +323,7 @@ class PaperTerminal:
         return tuple(
             each
             for each in deals
-            if _in_group(each.symbol, group) and _between(each.time, date_from, date_to)
+            if in_group(each.symbol, group) and between(each.time, date_from, date_to)
         )
 
     # ---- trading -------------------------------------------------------------------------------
@@ -442,37 +430,3 @@ def _require_calculable(action: int, volume: float, *prices: float) -> None:
         math.isfinite(number) and number > 0 for number in numbers
     ):
         raise Failure(c.RES_E_INVALID_PARAMS, "Invalid params")
-
-
-def _seconds(moment: Moment) -> int:
-    if isinstance(moment, datetime):
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    if not math.isfinite(moment):
-        raise Failure(c.RES_E_INVALID_PARAMS, "Invalid params")
-    return int(moment)
-
-
-def _between(second: int, date_from: Moment | None, date_to: Moment | None) -> bool:
-    if date_from is None or date_to is None:
-        raise Failure(c.RES_E_INVALID_PARAMS, "Invalid params")
-    return _seconds(date_from) <= second <= _seconds(date_to)
-
-
-def _wanted(
-    each: TradeOrder | TradePosition, symbol: str | None, group: str, ticket: int | None
-) -> bool:
-    if ticket is not None:
-        return each.ticket == ticket
-    if symbol is not None:
-        return each.symbol == symbol
-    return _in_group(each.symbol, group)
-
-
-def _in_group(name: str, group: str) -> bool:
-    """Whether a symbol is in a group such as `*USD*,!EUR*`; the last pattern that fits decides."""
-    result = False
-    for part in group.split(","):
-        pattern = part.strip()
-        if fnmatch.fnmatchcase(name, pattern.removeprefix("!")):
-            result = not pattern.startswith("!")
-    return result

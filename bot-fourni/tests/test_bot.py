@@ -194,7 +194,8 @@ def test_prices_from_a_file(run: RunDirectory, start: Start) -> None:
 
 def test_the_sample_file(run: RunDirectory, start: Start) -> None:
     run.write_all({"paperCsv": "sample-h1.csv", "timeframe": "H1", "paperSpeed": 3600})
-    assert start().until_stage("trade-allowed")["equity"] == 10_000
+    status = start().until(lambda status: status["equity"] is not None)
+    assert (status["stage"], status["equity"]) == ("trade-allowed", 10_000)
 
 
 @pytest.mark.parametrize(
