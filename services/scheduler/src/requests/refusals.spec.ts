@@ -22,7 +22,7 @@ describe('refused writes', () => {
     await fixture.refusal('bots.stop', { name: 'nobody' });
     const [first] = await waitFor(async () => {
       const rows = await refusals();
-      return rows.length > 0 && rows;
+      return rows.length > 0 ? rows : null;
     });
     expect(first).toMatchObject({
       actor: 'nats:anonymous',
