@@ -73,7 +73,9 @@ export function compareHeartbeat(
   for (const row of unseen.values()) {
     if (row.state !== 'placed' || row.stopDeadlineMs !== null) result.missing.push(row);
   }
-  return result;
+  // A host that names one twice cannot be right both times: no lease for what is to stop.
+  const stopped = new Set(result.stop);
+  return { ...result, leases: result.leases.filter((lease) => !stopped.has(lease.allocation)) };
 }
 
 const advanceOf = (row: RecordedAllocation, seen: ObservedAllocation): ObservedAdvance => ({

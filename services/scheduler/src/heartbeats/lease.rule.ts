@@ -17,7 +17,7 @@ export interface LeaseTerms {
 
 /** How long after the last answer a lease may still be believed in by its host. */
 export const leaseSurelyOverMs = (terms: LeaseTerms): number =>
-  terms.leaseTtlMs * (1 + terms.leaseClockDrift) + terms.leaseLockDelayMs;
+  Math.ceil(terms.leaseTtlMs * (1 + terms.leaseClockDrift) + terms.leaseLockDelayMs);
 
 /**
  * Whether what was last renewed at `renewed_ms` has surely ended.

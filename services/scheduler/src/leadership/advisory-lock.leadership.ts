@@ -24,7 +24,7 @@ export class AdvisoryLockLeadership implements Leadership {
   private client: pg.Client | null = null;
   private term: Term | null = null;
   private readonly lostCallbacks: ((reason: string) => void)[] = [];
-  private readonly probing = new AbortController();
+  private probing = new AbortController();
 
   constructor(
     private readonly database: LeadershipDatabase,
@@ -95,7 +95,8 @@ export class AdvisoryLockLeadership implements Leadership {
       signal.removeEventListener('abort', abort);
     }
     this.logger.info({ term: this.term.term, holder: this.holder }, 'leading');
-    void this.probe(client);
+    this.probing = new AbortController();
+    void this.probe(client, this.probing.signal);
     return this.term;
   }
 
@@ -115,15 +116,14 @@ export class AdvisoryLockLeadership implements Leadership {
     }
   }
 
-  private async probe(client: pg.Client): Promise<void> {
-    const { signal } = this.probing;
+  private async probe(client: pg.Client, signal: AbortSignal): Promise<void> {
     try {
       for (;;) {
         await this.clock.sleep(probe_interval_ms, signal);
         await client.query('SELECT 1');
       }
     } catch (error) {
-      // After `resign` or `lose` this does nothing.
+      if (signal.aborted) return;
       this.lose(error instanceof Error ? error.message : String(error));
     }
   }

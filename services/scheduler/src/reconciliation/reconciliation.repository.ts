@@ -98,7 +98,10 @@ export class ReconciliationRepository {
     return rows.map((row) => row.name);
   }
 
-  /** Bots that should run, may, and have nothing that lives; those that wait longest first. */
+  /**
+   * Bots that should run, may, and have nothing that lives. First those that were stopped to leave a draining host:
+   * that was done because there was room. Then those that wait longest.
+   */
   async idleBots(now: Date, rows_max: number): Promise<IdleBot[]> {
     const rows = await this.dataSource.query<
       (RequestRow & {
@@ -125,7 +128,8 @@ export class ReconciliationRepository {
          WHERE bot = b.name AND account = b.account AND created_at >= b.created_at ORDER BY epoch DESC LIMIT 1) last ON true
        LEFT JOIN scheduler.hosts h ON h.name = last.host
        WHERE b.retry_at IS NULL OR b.retry_at <= $1 OR b.generation > coalesce(last.bot_generation, 0)
-       ORDER BY b.queued_at NULLS LAST, b.created_at, b.name LIMIT $2`,
+       ORDER BY coalesce(last.state = 'stopped' AND h.state = 'draining', false) DESC,
+                b.queued_at NULLS LAST, b.created_at, b.name LIMIT $2`,
       [now, rows_max],
     );
     return rows.map(({ last_state, last_host, last_host_state, ...row }) => ({
