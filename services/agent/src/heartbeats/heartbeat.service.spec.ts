@@ -1,0 +1,99 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ProblemError, type HeartbeatAck } from '#libs/contracts';
+import { SigningKey } from '#libs/messaging';
+import { startNats, waitFor, type TestNats } from '#libs/testing';
+import { AgentFixture } from '../testing/agent.fixture.js';
+
+describe('heartbeats', () => {
+  let nats: TestNats;
+  let fixture: AgentFixture;
+
+  beforeAll(async () => {
+    nats = await startNats();
+  });
+  afterAll(async () => {
+    await nats.stop();
+  });
+  beforeEach(async () => {
+    fixture = await AgentFixture.make(nats.url);
+    fixture.scheduler.leaseTtlMs = 1500;
+    fixture.scheduler.heartbeatIntervalMs = 100;
+  });
+  afterEach(async () => {
+    await fixture.close();
+  });
+
+  /** A bot that runs under a good lease, which the answers that follow must not be able to renew. */
+  async function aRunningBot(): Promise<string> {
+    await fixture.start();
+    const command = fixture.command();
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.allocation, 'running');
+    return command.allocation;
+  }
+
+  it('grow by one each and come at the interval the scheduler asks for', async () => {
+    await fixture.start();
+    await waitFor(() => fixture.scheduler.heartbeats.length >= 4);
+    const { heartbeats } = fixture.scheduler;
+    expect(heartbeats.map((beat) => beat.sequence)).toEqual(heartbeats.map((_, index) => index + 1));
+  });
+
+  it('renew nothing on the word of a forger', async () => {
+    const allocation = await aRunningBot();
+    await fixture.scheduler.deafen();
+    await fixture.scheduler.listen(await SigningKey.generate());
+    expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({ reason: 'lease-ended' });
+  });
+
+  it('renew nothing on an answer that was given before', async () => {
+    const allocation = await aRunningBot();
+    let replayed: HeartbeatAck | null = null;
+    fixture.scheduler.spoil = (answer) => (replayed ??= answer);
+    expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({ reason: 'lease-ended' });
+  });
+
+  it('renew nothing on the word of a leader that was followed by another', async () => {
+    fixture.scheduler.term = 5;
+    const allocation = await aRunningBot();
+    fixture.scheduler.term = 4;
+    expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({ reason: 'lease-ended' });
+  });
+
+  it('remember the term across a restart of the agent', async () => {
+    fixture.scheduler.term = 9;
+    await aRunningBot();
+    await fixture.stop();
+    fixture.scheduler.term = 8;
+    await fixture.start();
+    const command = fixture.command();
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.allocation, 'preparing');
+    const before = fixture.scheduler.heartbeats.length;
+    await waitFor(() => fixture.scheduler.heartbeats.length > before + 2);
+    expect(fixture.scheduler.told(command.allocation)).not.toContain('starting');
+    fixture.scheduler.term = 10;
+    await fixture.scheduler.heard(command.allocation, 'running');
+  });
+
+  it('register again when the scheduler does not know the host', async () => {
+    await fixture.start();
+    fixture.scheduler.refusal = new ProblemError('host_not_registered', 'Register first.');
+    await waitFor(() => fixture.scheduler.registrations.length >= 2);
+    fixture.scheduler.refusal = null;
+    const command = fixture.command();
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.allocation, 'running');
+  });
+
+  it('end every bot when nobody answers, and go on when somebody does', async () => {
+    const allocation = await aRunningBot();
+    await fixture.scheduler.deafen();
+    expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({ reason: 'lease-ended' });
+    expect(fixture.engine.ofHost(fixture.host).filter((task) => task.state === 'running')).toHaveLength(0);
+    await fixture.scheduler.listen();
+    const command = fixture.command();
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.allocation, 'running');
+  });
+});
