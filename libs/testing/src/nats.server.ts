@@ -11,8 +11,8 @@ import { waitFor } from './wait-for.js';
 
 export interface NatsOptions {
   /**
-   * Text for the server's configuration file, users and permissions for example; port and JetStream store are set
-   * outside of it. A function gets what was chosen.
+   * Text for the server's configuration file, users and permissions for example. A function gets what was
+   * chosen; the port needs not be named, and JetStream is configured here unless the text names a `store_dir`.
    */
   readonly config?: string | ((chosen: { port: number; storeDir: string }) => string);
   /** Credentials `startNats` looks for life with, when the configuration wants some. */
@@ -104,13 +104,15 @@ export class TestNats {
     const { config } = this.options;
     const chosen = { port: this.port, storeDir: this.storeDir };
     const configFile = join(this.folder, 'nats.conf');
-    await writeFile(configFile, (typeof config === 'function' ? config(chosen) : config) ?? '', {
-      mode: 0o600,
-    });
+    const text = (typeof config === 'function' ? config(chosen) : config) ?? '';
+    await writeFile(configFile, text, { mode: 0o600 });
     const server = await ServerProcess.start({
       command: await natsServerPath(),
-      // What is given here wins over the file.
-      args: ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.storeDir, '-c', configFile],
+      args: [
+        ...['-a', '127.0.0.1', '-p', String(this.port), '-c', configFile],
+        // A server takes its store from one place only.
+        ...(text.includes('store_dir') ? [] : ['-js', '-sd', this.storeDir]),
+      ],
       logFile: join(this.folder, `nats-${(this.launches += 1)}.log`),
       ownerPid: process.pid,
       ownerGoneSignal: 'SIGKILL',
