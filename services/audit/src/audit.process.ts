@@ -23,6 +23,9 @@ export interface RunningAudit {
   stop(): Promise<void>;
 }
 
+/** While Postgres works on one batch the next is decoded; events need no order in the table. */
+const concurrency = 2;
+
 /**
  * Starts the service: the order of the steps stands here and nowhere else.
  *
@@ -58,7 +61,9 @@ async function createApp(platform: Platform, spec: ConsumerSpec): Promise<INestM
   const { config, logger, messaging } = platform;
   const batch = { max: config.batchEventsMax, waitMs: config.batchWaitMs };
   const strategy = new CombinedServer([
-    new JetStreamServer(messaging, { consumers: [{ spec, name: consumers.audit.durable, batch }] }),
+    new JetStreamServer(messaging, {
+      consumers: [{ spec, name: consumers.audit.durable, batch, concurrency }],
+    }),
     new RequestReplyServer(messaging, { queue: 'audit' }),
   ]);
   try {

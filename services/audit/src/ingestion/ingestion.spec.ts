@@ -156,7 +156,7 @@ describe('ingestion', () => {
   it('keeps one copy of a message put aside, however often it comes', async () => {
     const { subject, headers } = encodeEvent(fixture.event());
     // Without a message id the stream takes the very same message as often as it is sent.
-    const client = await fixture.nats.connect();
+    const client = await fixture.client();
     const sent = natsHeaders();
     for (const [name, value] of Object.entries(headers)) sent.set(name, value);
     for (let time = 0; time < 3; time += 1) await jetstream(client).publish(subject, '{}', { headers: sent });
@@ -238,7 +238,13 @@ class DyingRepository extends EventRepository {
 async function startDying(fixture: AuditFixture) {
   const { config, logger, nats } = fixture;
   await prepareDatabase(config, logger);
-  const messaging = await connectMessaging({ servers: nats.url, name: 'dying', logger });
+  const messaging = await connectMessaging({
+    servers: nats.url,
+    user: config.natsUser,
+    password: config.natsPassword,
+    name: 'dying',
+    logger,
+  });
   const module = await Test.createTestingModule({
     imports: [AuditModule.forRoot({ config, logger, messaging })],
   })

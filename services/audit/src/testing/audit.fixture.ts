@@ -1,7 +1,16 @@
 import { consumers, newId, streams, type ConsumerSpec, type EventData } from '#libs/contracts';
-import { connectMessaging, encodeEvent, provision, type Messaging } from '#libs/messaging';
+import {
+  connectMessaging,
+  encodeEvent,
+  natsPermissions,
+  natsServerConfig,
+  natsUserName,
+  provision,
+  type Messaging,
+} from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
 import { anAllocationEvent, startNats, uniqueName, withClient, type TestNats } from '#libs/testing';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { AuditConfig } from '../audit.config.js';
 import { startAudit, type RunningAudit } from '../audit.process.js';
 
@@ -9,6 +18,25 @@ type AllocationEvent = Parameters<typeof encodeEvent<'tradefleet.allocation.runn
 
 /** As in production, but a message that was not acknowledged comes again after a second. */
 export const impatientConsumer: ConsumerSpec = { ...consumers.audit, ack_wait_ms: 1000 };
+
+/** Who sends what no service would; the audit service itself has its own user with its few rights. */
+const everything = { user: 'spec', pass: 'password-of-the-spec' };
+
+function natsConfig(chosen: { port: number; storeDir: string }): string {
+  const users = [
+    {
+      user: natsUserName('audit'),
+      password: 'password-of-audit',
+      permissions: natsPermissions('audit'),
+    },
+    {
+      user: everything.user,
+      password: everything.pass,
+      permissions: { publish: ['>'], subscribe: ['>'], allowResponses: false },
+    },
+  ];
+  return natsServerConfig({ ...chosen, users });
+}
 
 /** A NATS with the fleet's streams, a database, and audit services between them; for specs. */
 export class AuditFixture {
@@ -25,15 +53,23 @@ export class AuditFixture {
 
   /** `ownerUrl` is that of an empty database. */
   static async create(ownerUrl: string, settings: Partial<AuditConfig> = {}): Promise<AuditFixture> {
-    const nats = await startNats();
+    const nats = await startNats({ config: natsConfig, probe: everything });
     const config = AuditConfig.parse({
       natsUrl: [nats.url],
+      natsUser: natsUserName('audit'),
+      natsPassword: 'password-of-audit',
       databaseUrl: writerUrl(ownerUrl),
       databaseOwnerUrl: ownerUrl,
       ...settings,
     });
     const logger = createLogger({ service: 'audit-spec', level: 'silent' });
-    const messaging = await connectMessaging({ servers: nats.url, name: 'spec', logger });
+    const messaging = await connectMessaging({
+      servers: nats.url,
+      user: everything.user,
+      password: everything.pass,
+      name: 'spec',
+      logger,
+    });
     await provision(messaging, { streams: Object.values(streams), consumers: [impatientConsumer] });
     return new AuditFixture(nats, messaging, config, ownerUrl);
   }
@@ -68,6 +104,11 @@ export class AuditFixture {
       sequence: (this.sequence += 1),
       ...fields,
     };
+  }
+
+  /** A stock client that may do everything. Close it. */
+  async client(): Promise<NatsConnection> {
+    return await this.nats.connect(everything);
   }
 
   /** As the owner. */
