@@ -1,5 +1,7 @@
 import type { Clock } from '#libs/clock';
 import type { EventData, EventTypeName } from '#libs/contracts';
+import { metricNames } from '#libs/telemetry';
+import { metrics, type ObservableResult } from '@opentelemetry/api';
 import type { DataSource } from 'typeorm';
 import { inTransaction } from '../transaction.js';
 import { OutboxRepository, type Producer, type StoredEvent, type WaitingRow } from './outbox.repository.js';
@@ -96,10 +98,12 @@ export class OutboxRelay {
     if (this.loop !== null) return;
     this.stopping = new AbortController();
     this.loop = this.run(this.stopping.signal);
+    this.backlogGauge().addCallback(this.observeBacklog);
   }
 
   /** Finishes the batch under way and stops; nothing is lost that was not published. */
   async stop(): Promise<void> {
+    this.backlogGauge().removeCallback(this.observeBacklog);
     this.stopping.abort();
     this.interrupt?.();
     await this.loop;
@@ -120,6 +124,17 @@ export class OutboxRelay {
   async backlog(): Promise<number> {
     return await this.repository.backlog(this.dataSource, backlog_rows_max);
   }
+
+  /** Nothing but a stub unless telemetry is on; the same instrument each time it is asked for. */
+  private backlogGauge() {
+    return metrics
+      .getMeter('tradefleet')
+      .createObservableGauge(metricNames.outbox_backlog, { description: 'Outbox rows not yet published' });
+  }
+
+  private readonly observeBacklog = async (result: ObservableResult): Promise<void> => {
+    result.observe(await this.backlog(), { source: this.options.source });
+  };
 
   private async run(signal: AbortSignal): Promise<void> {
     let producer: Producer | null = null;
