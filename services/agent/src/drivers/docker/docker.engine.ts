@@ -263,7 +263,8 @@ export class DockerEngine {
       method: 'GET',
       path: '/events',
       query: { filters },
-      timeout_ms: null,
+      timeout_ms: this.timeouts.look_ms,
+      endless: true,
       signal,
     };
     await this.transport.stream(call, async (bytes: Readable) => {

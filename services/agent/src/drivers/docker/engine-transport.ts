@@ -14,8 +14,10 @@ export interface EngineCall {
   readonly path: string;
   readonly query?: Readonly<Record<string, unknown>>;
   readonly body?: object;
-  /** Until the whole answer is here; null only for streams that have no end. */
-  readonly timeout_ms: number | null;
+  /** Until the whole answer is here. */
+  readonly timeout_ms: number;
+  /** The answer has no end: the timeout holds until it begins. */
+  readonly endless?: true;
   readonly signal?: AbortSignal;
   /** Statuses of refusals that the caller is prepared for. */
   readonly prepared?: readonly number[];
@@ -72,8 +74,9 @@ export class EngineTransport {
    * Throws as `ask` does.
    */
   async stream<T>(call: EngineCall, read: (bytes: Readable) => Promise<T>): Promise<T> {
-    return this.within(call, async (signal) => {
+    return this.within(call, async (signal, timer) => {
       const bytes = await this.dial(call, signal);
+      if (call.endless === true) clearTimeout(timer);
       try {
         return await read(bytes);
       } finally {
@@ -88,17 +91,20 @@ export class EngineTransport {
     for (const controller of this.underWay) controller.abort(CLOSED);
   }
 
-  private async within<T>(call: EngineCall, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  private async within<T>(
+    call: EngineCall,
+    work: (signal: AbortSignal, timer: NodeJS.Timeout) => Promise<T>,
+  ): Promise<T> {
     call.signal?.throwIfAborted();
     if (this.closed) throw closedError(call.what);
     const controller = new AbortController();
     const giveUp = (): void => controller.abort();
     const tooLate = (): void => controller.abort(LATE);
-    const timer = call.timeout_ms === null ? undefined : setTimeout(tooLate, call.timeout_ms);
+    const timer = setTimeout(tooLate, call.timeout_ms);
     call.signal?.addEventListener('abort', giveUp, { once: true });
     this.underWay.add(controller);
     try {
-      return await work(controller.signal);
+      return await work(controller.signal, timer);
     } catch (error) {
       call.signal?.throwIfAborted();
       if (controller.signal.reason === CLOSED) throw closedError(call.what);
@@ -136,7 +142,7 @@ export class EngineTransport {
 }
 
 function lateError(call: EngineCall, cause: unknown): DriverError {
-  const text = `the Docker Engine did not ${call.what} within ${call.timeout_ms ?? 0} ms`;
+  const text = `the Docker Engine did not ${call.what} within ${call.timeout_ms} ms`;
   return new DriverError('engine-timeout', text, true, { cause });
 }
 

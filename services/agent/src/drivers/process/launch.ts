@@ -13,11 +13,11 @@ export interface Launch {
   readonly runDir: string;
 }
 
-/** Starts a supervisor in its own session. `onExit` gets its exit code, or 128 + n for signal n. */
+/** Starts a supervisor in its own session. `onExit` gets its exit code, or 128 + n for signal n; never before the return. */
 export async function launch(
   { pythonPath, supervisorPath, runDir }: Launch,
   log: TaskLog,
-  onExit: (exitCode: number) => void,
+  onExit: (identity: ProcessIdentity, exitCode: number) => void,
 ): Promise<ProcessIdentity> {
   const files = log.open();
   try {
@@ -34,13 +34,13 @@ export async function launch(
       },
       stdio: ['ignore', files.stdout, files.stderr],
     });
-    child.on('exit', (code, signal) =>
-      onExit(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
-    );
     await once(child, 'spawn');
     child.unref();
     const identity = identityOf(child.pid ?? 0);
     if (identity === null) throw new Error('it ended at once');
+    child.on('exit', (code, signal) =>
+      onExit(identity, code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+    );
     return identity;
   } catch (error) {
     const text = `${pythonPath} could not be started in ${runDir}`;

@@ -1,5 +1,11 @@
+import type { Clock } from '#libs/clock';
+import { DriverError } from '../driver.js';
 import { errorCode } from '../error-code.js';
-import { allProcesses, processEntry, type ProcessEntry, type ProcessIdentity } from './proc-table.js';
+import { allProcesses, bootId, processEntry, type ProcessEntry, type ProcessIdentity } from './proc-table.js';
+
+/** From SIGKILL to dead; longer means that the kernel is stuck. */
+export const KILL_MS = 15_000;
+const PAUSE_MS = 10;
 
 /**
  * Everything that belongs to a task: its leader, what shares the leader's session, and what descends from any of
@@ -9,6 +15,7 @@ export function membersOf(
   leader: ProcessIdentity,
   remembered: ReadonlySet<string> = new Set(),
 ): ProcessEntry[] {
+  if (leader.bootId !== bootId()) return [];
   const holder = processEntry(leader.pid);
   // The number is not given away while a member of the session lives; another start means that none does.
   const reused = holder !== null && holder.startTicks !== leader.startTicks;
@@ -38,6 +45,22 @@ export function killMembers(leader: ProcessIdentity, remembered: Set<string>): n
     killIfThere(member.pid, 'SIGKILL');
   }
   return members.length;
+}
+
+/** SIGKILL until nothing of a task is left, also what its leader has left behind. Throws `engine-timeout`. */
+export async function killTree(leader: ProcessIdentity, clock: Clock): Promise<void> {
+  const seen = new Set<string>();
+  const giveUp_ms = clock.monotonicMs() + KILL_MS;
+  while (killMembers(leader, seen) > 0) {
+    if (clock.monotonicMs() > giveUp_ms) {
+      throw new DriverError(
+        'engine-timeout',
+        `process ${leader.pid} outlives SIGKILL by ${KILL_MS} ms`,
+        true,
+      );
+    }
+    await clock.sleep(PAUSE_MS);
+  }
 }
 
 /** Sends a signal; nothing to do when the process has ended in between. */

@@ -24,9 +24,10 @@ import {
 } from '../driver.js';
 import { pause } from '../pause.js';
 import { Semaphore } from '../semaphore.js';
+import { AccountMutex } from './account-mutex.js';
 import { launch } from './launch.js';
-import { bootId, isAlive, leaderWith, residentMiB, startedAtMs, type ProcessIdentity } from './proc-table.js';
-import { killIfThere, killMembers, membersOf } from './process-tree.js';
+import { isAlive, leaderWith, residentMiB, startedAtMs, type ProcessIdentity } from './proc-table.js';
+import { KILL_MS, killIfThere, killMembers, killTree, membersOf } from './process-tree.js';
 import { RecordWatch } from './record-watch.js';
 import { TaskLog } from './task-log.js';
 import { TaskRecords, type TaskRecord } from './task-records.js';
@@ -47,7 +48,6 @@ export interface ProcessDriverOptions {
 const BOTS_MAX = 100;
 const STARTS_WAITING_MAX = 1000;
 const POLL_MS = 100;
-const KILL_MS = 15_000;
 const TRIM_MS = 5_000;
 const PYTHON_MS = 10_000;
 const MIB = 1024 * 1024;
@@ -60,11 +60,12 @@ export class ProcessDriver implements Driver {
   readonly runUser = null;
   readonly usesRunDir = true;
   private readonly records: TaskRecords;
+  private readonly mutex: AccountMutex;
   private readonly starts: Semaphore;
   private readonly meter = new CpuMeter();
   private readonly closing = new AbortController();
   /** Tasks whose end this process will be told by the kernel. */
-  private readonly children = new Set<string>();
+  private readonly children = new Map<string, ProcessIdentity>();
   private readonly trimmer: NodeJS.Timeout;
 
   constructor(
@@ -75,6 +76,7 @@ export class ProcessDriver implements Driver {
     Name.parse(options.fleet);
     Name.parse(options.host);
     this.records = new TaskRecords(options.stateDir);
+    this.mutex = new AccountMutex(this.records, options.fleet, options.host, log);
     mkdirSync(this.logRoot(), { recursive: true, mode: 0o700 });
     const onFull = (): Error => new DriverError('engine-refused', 'too many bots wait to be started', true);
     this.starts = new Semaphore(options.startsParallelMax ?? 4, STARTS_WAITING_MAX, onFull);
@@ -100,7 +102,7 @@ export class ProcessDriver implements Driver {
   }
 
   async prepare(step: PrepareStep, task: TaskSpec): Promise<void> {
-    if (step === 'create') this.create(task);
+    if (step === 'create') this.mutex.create(task);
   }
 
   async start(task: TaskSpec): Promise<TaskHandle> {
@@ -146,7 +148,7 @@ export class ProcessDriver implements Driver {
     killIfThere(task.pid, 'SIGTERM');
     const giveUp_ms = this.clock.monotonicMs() + graceMs;
     while (isAlive(task) && this.clock.monotonicMs() < giveUp_ms) await this.clock.sleep(POLL_MS);
-    await this.killAll(task);
+    await this.kill(handle);
   }
 
   async kill(task: TaskRef): Promise<void> {
@@ -155,7 +157,16 @@ export class ProcessDriver implements Driver {
       throw new DriverError('engine-refused', text, false);
     }
     const leader = this.records.ofAllocation(task.id)?.process ?? null;
-    if (leader !== null) await this.killAll(leader);
+    if (leader === null) return;
+    await killTree(leader, this.clock);
+    // Dead, but the kernel has not told yet with which code.
+    const told = (): boolean => this.settle(task.id)?.exit !== null;
+    for (
+      const giveUp_ms = this.clock.monotonicMs() + KILL_MS;
+      !told() && this.clock.monotonicMs() < giveUp_ms;
+    ) {
+      await this.clock.sleep(POLL_MS / 10);
+    }
   }
 
   async destroy(task: TaskRef): Promise<void> {
@@ -165,7 +176,7 @@ export class ProcessDriver implements Driver {
       this.records.removeFile(task.id);
       return;
     }
-    if (record.process !== null) await this.killAll(record.process);
+    if (record.process !== null) await killTree(record.process, this.clock);
     this.records.release(record);
     this.logOf(record.allocation).remove();
   }
@@ -231,61 +242,26 @@ export class ProcessDriver implements Driver {
     this.closing.abort(new DriverError('engine-unavailable', 'the driver was closed', true));
   }
 
-  /** Takes the account's name, or throws `name-taken`. */
-  private create(task: TaskSpec): void {
-    const { allocation, tenant, bot, account, epoch, host, runtime, runDir } = task;
-    if (host !== this.options.host) {
-      throw new DriverError('engine-refused', `allocation ${allocation} is for host ${host}`, false);
-    }
-    const { fleet } = this.options;
-    const labels = {
-      schema: 1,
-      fleet,
-      host,
-      tenant,
-      bot,
-      account,
-      allocation,
-      epoch,
-      runtime,
-      runDir,
-    } as const;
-    const record: TaskRecord = { ...labels, process: null, exit: null };
-    if (this.records.take(record)) return;
-    const holder = this.records.ofAccount(account);
-    if (holder?.allocation === allocation) return;
-    if (holder !== null) this.evict(holder, task);
-    if (!this.records.take(record)) {
-      throw new DriverError('name-taken', `account ${account} was taken in between`, true);
-    }
-  }
-
-  /** Removes the dead remains of a lower epoch; the same rules as the docker driver's. */
-  private evict(holder: TaskRecord, task: TaskSpec): void {
-    const alive = holder.process !== null && isAlive(holder.process);
-    const who = `account ${holder.account} is held by allocation ${holder.allocation} (epoch ${holder.epoch})`;
-    if (holder.fleet !== this.options.fleet || holder.epoch >= task.epoch) {
-      throw new DriverError('name-taken', who, false);
-    }
-    if (alive) throw new DriverError('name-taken', who, true);
-    this.log.info({ account: holder.account, allocation: holder.allocation }, 'removing remains');
-    this.records.release(holder);
-  }
-
   private async launch(record: TaskRecord): Promise<void> {
     const { pythonPath, supervisorPath } = this.options;
     const identity = await launch(
       { pythonPath, supervisorPath, runDir: record.runDir },
       this.logOf(record.allocation),
-      (exitCode) => this.ended(record, exitCode),
+      (ended, exitCode) => this.ended(record, ended, exitCode),
     );
-    this.children.add(record.allocation);
+    this.children.set(record.allocation, identity);
     this.records.change(record, { process: identity, exit: null });
   }
 
-  private ended(record: TaskRecord, exitCode: number): void {
+  private ended(record: TaskRecord, leader: ProcessIdentity, exitCode: number): void {
     // After `close` the end is as unknown as after the end of the agent.
     if (this.closing.signal.aborted) return;
+    // What it has left behind goes with it.
+    killTree(leader, this.clock).catch((error: unknown) =>
+      this.log.warn({ err: error }, 'remains of a task stay'),
+    );
+    // It may have been started again since.
+    if (this.children.get(record.allocation)?.startTicks !== leader.startTicks) return;
     this.children.delete(record.allocation);
     this.records.change(record, { exit: { exitCode, at: new Date(this.clock.wallMs()).toISOString() } });
   }
@@ -303,23 +279,6 @@ export class ProcessDriver implements Driver {
   private runningProcess(allocation: string): ProcessIdentity | null {
     const leader = this.records.ofAllocation(allocation)?.process ?? null;
     return leader !== null && isAlive(leader) ? leader : null;
-  }
-
-  /** SIGKILL until nothing of it is left, also what its leader has left behind. */
-  private async killAll(leader: ProcessIdentity): Promise<void> {
-    if (leader.bootId !== bootId()) return;
-    const seen = new Set<string>();
-    const giveUp_ms = this.clock.monotonicMs() + KILL_MS;
-    while (killMembers(leader, seen) > 0) {
-      if (this.clock.monotonicMs() > giveUp_ms) {
-        throw new DriverError(
-          'engine-timeout',
-          `process ${leader.pid} outlives SIGKILL by ${KILL_MS} ms`,
-          true,
-        );
-      }
-      await this.clock.sleep(POLL_MS / 10);
-    }
   }
 
   private trimLogs(): void {

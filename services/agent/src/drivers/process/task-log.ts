@@ -64,15 +64,15 @@ export class TaskLog {
     const bytes =
       now.length < KEPT_BYTES ? Buffer.concat([tail(`${path}.1`, KEPT_BYTES - now.length), now]) : now;
     const texts = bytes.toString('utf8').split('\n');
+    // What comes after the last line's end is not a line yet.
     texts.pop();
-    let at: string | null = null;
-    return texts.map((text) => {
-      at = timeIn(text) ?? at;
-      return {
-        at: at ?? modified,
-        stream,
-        text: Buffer.from(text).subarray(0, LINE_BYTES_MAX).toString('utf8'),
-      };
+    const times = texts.map(timeIn);
+    let at = times.find((time) => time !== null) ?? modified;
+    return texts.map((text, index) => {
+      const time = times[index] ?? at;
+      // In the order of the file, whatever the bot says of the time.
+      if (time > at) at = time;
+      return { at, stream, text: Buffer.from(text).subarray(0, LINE_BYTES_MAX).toString('utf8') };
     });
   }
 

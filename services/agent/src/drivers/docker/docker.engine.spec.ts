@@ -1,0 +1,110 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { testDocker } from '#libs/testing';
+import { aTask } from '../contract/task.builder.js';
+import { NotedLog } from '../contract/driver.harness.js';
+import { DockerDriver } from './docker.driver.js';
+import { DockerEngine } from './docker.engine.js';
+import { EngineProxy, type Verdict } from './engine.proxy.js';
+
+const timeouts = { look_ms: 300, change_ms: 300, pull_ms: 300 };
+const fault = (name: string): unknown =>
+  expect.objectContaining({ name: 'DriverError', fault: name, retry: true });
+
+describe('an engine that is not there', () => {
+  it('is a fault at once', async () => {
+    const engine = new DockerEngine('/nowhere/docker.sock');
+    await expect(engine.version()).rejects.toEqual(fault('engine-unavailable'));
+    await expect(engine.awaitExit('x', 'not-running', 1000)).rejects.toEqual(fault('engine-unavailable'));
+  });
+});
+
+describe('an engine that never answers', () => {
+  let proxy: EngineProxy;
+  beforeAll(async () => {
+    proxy = await EngineProxy.start(null);
+  });
+  afterAll(() => proxy.stop());
+
+  it('fails every call of the driver in its time, each by itself', async () => {
+    const images = { paper: 'tradefleet/paper-bot:src-1' };
+    const options = { fleet: 'fleet', host: 'host', socketPath: proxy.socketPath, images, timeouts };
+    const driver = new DockerDriver(options, new NotedLog());
+    const task = aTask({ host: 'host' });
+    const { allocation, account, bot, tenant, epoch, runtime } = task;
+    const handle = { id: 'abc', allocation, account, bot, tenant, epoch, runtime };
+    const calls: Promise<unknown>[] = [
+      driver.fingerprint(),
+      ...(['image', 'network', 'volume', 'create'] as const).map((step) => driver.prepare(step, task)),
+      driver.start(task),
+      driver.recover(),
+      driver.stop(handle, 0),
+      driver.kill(handle),
+      driver.destroy(handle),
+      driver.discard(task),
+      driver.sweep(new Set()),
+      driver.inspect(handle),
+      driver.stats(handle),
+      driver.logs(handle, 10),
+    ];
+    const outcomes = await Promise.allSettled(calls);
+    expect(
+      outcomes.map((outcome) => (outcome.status === 'rejected' ? (outcome.reason as unknown) : 'answered')),
+    ).toEqual(calls.map(() => fault('engine-timeout')));
+    await driver.close();
+  });
+
+  it('lets a caller give up', async () => {
+    const engine = new DockerEngine(proxy.socketPath);
+    const controller = new AbortController();
+    const asking = engine.container('x', controller.signal);
+    controller.abort(new Error('enough'));
+    await expect(asking).rejects.toThrow('enough');
+  });
+
+  it('lets go of all calls when closed', async () => {
+    const engine = new DockerEngine(proxy.socketPath);
+    const asking = expect(engine.version()).rejects.toEqual(fault('engine-unavailable'));
+    engine.close();
+    await asking;
+    await expect(engine.version()).rejects.toEqual(fault('engine-unavailable'));
+  });
+});
+
+describe('an engine that fails some calls', () => {
+  let proxy: EngineProxy;
+  beforeAll(async () => {
+    proxy = await EngineProxy.start(testDocker().socketPath);
+  });
+  afterEach(() => {
+    proxy.judge = () => 'pass';
+  });
+  afterAll(() => proxy.stop());
+
+  it('does not hold up one call by another that hangs', async () => {
+    const engine = new DockerEngine(proxy.socketPath);
+    proxy.judge = (_, path): Verdict => (path.startsWith('/containers/hangs') ? 'swallow' : 'pass');
+    const controller = new AbortController();
+    const hanging = Array.from({ length: 50 }, () => engine.container('hangs', controller.signal));
+    const refused = Promise.all(hanging.map((call) => expect(call).rejects.toThrow('enough')));
+    expect(await engine.container('not-there')).toBeNull();
+    expect((await engine.version()).ApiVersion).toMatch(/^1\.\d+$/);
+    controller.abort(new Error('enough'));
+    await refused;
+  });
+
+  it('notices that the connection breaks in the middle of an answer', async () => {
+    const engine = new DockerEngine(proxy.socketPath);
+    proxy.judge = (): Verdict => 'break';
+    await expect(engine.info()).rejects.toEqual(fault('engine-unavailable'));
+    await expect(engine.networks()).rejects.toEqual(fault('engine-unavailable'));
+  });
+
+  it('never pins the API version', async () => {
+    const engine = new DockerEngine(proxy.socketPath);
+    proxy.requests.length = 0;
+    await engine.info();
+    await engine.containers({ label: ['io.tradefleet.host=nobody'] });
+    expect(proxy.requests).toHaveLength(2);
+    for (const request of proxy.requests) expect(request).not.toMatch(/ \/v1\./);
+  });
+});
