@@ -1,23 +1,23 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { newId } from '#libs/contracts';
 import { uniqueName } from '#libs/testing';
-import { ApiFixture } from '../api.fixture.js';
+import { ApiHarness } from '../api.harness.js';
 import { ObservationStore } from '../heartbeats/observation.store.js';
 import { ReconcilerSignal } from '../reconciliation/reconciler.signal.js';
 
 describe('bots over NATS', () => {
-  let fixture: ApiFixture;
+  let harness: ApiHarness;
   beforeAll(async () => {
-    fixture = await ApiFixture.start();
+    harness = await ApiHarness.start();
   });
   afterAll(async () => {
-    await fixture.stop();
+    await harness.stop();
   });
 
   it('makes a bot with the defaults of its runtime and wakes the reconciler', async () => {
-    const signal = fixture.app.get(ReconcilerSignal, { strict: false });
+    const signal = harness.app.get(ReconcilerSignal, { strict: false });
     signal.take();
-    const { bot, operation } = await fixture.aBot({ resources: { memoryMiB: 256 } });
+    const { bot, operation } = await harness.aBot({ resources: { memoryMiB: 256 } });
     expect(bot).toMatchObject({
       resources: { cpuMillis: 100, memoryMiB: 256, pids: 32 },
       policies: { onHostLost: 'reschedule', antiAffinity: 'none' },
@@ -25,7 +25,7 @@ describe('bots over NATS', () => {
       generation: 1,
       status: { phase: 'none', host: null, allocation: null },
     });
-    expect(await fixture.ask('operations.get', { id: operation })).toMatchObject({
+    expect(await harness.ask('operations.get', { id: operation })).toMatchObject({
       kind: 'bots.create',
       state: 'running',
       by: 'nats:anonymous',
@@ -36,11 +36,11 @@ describe('bots over NATS', () => {
   });
 
   it('updates what is named and leaves the rest', async () => {
-    const { bot } = await fixture.aBot({
+    const { bot } = await harness.aBot({
       parameters: { lots: 0.1, symbol: 'EURUSD' },
       policies: { stopGraceMs: 1000, antiAffinity: 'require' },
     });
-    const updated = await fixture.ask('bots.update', {
+    const updated = await harness.ask('bots.update', {
       name: bot.name,
       expectedGeneration: 1,
       parameters: { lots: 0.2 },
@@ -57,15 +57,15 @@ describe('bots over NATS', () => {
   });
 
   it('does not count an update that changes nothing', async () => {
-    const { bot } = await fixture.aBot({ parameters: { lots: 0.1 }, desired: 'stopped' });
-    const { bot: same, operation } = await fixture.ask('bots.update', {
+    const { bot } = await harness.aBot({ parameters: { lots: 0.1 }, desired: 'stopped' });
+    const { bot: same, operation } = await harness.ask('bots.update', {
       name: bot.name,
       parameters: { lots: 0.1 },
       policies: {},
     });
     expect(same).toEqual(bot);
-    expect((await fixture.ask('operations.get', { id: operation })).state).toBe('succeeded');
-    const events = await fixture.sql(
+    expect((await harness.ask('operations.get', { id: operation })).state).toBe('succeeded');
+    const events = await harness.sql(
       `SELECT FROM scheduler.outbox WHERE event ->> 'subjectId' = $1 AND event ->> 'type' = 'tradefleet.bot.updated'`,
       [bot.name],
     );
@@ -73,79 +73,79 @@ describe('bots over NATS', () => {
   });
 
   it('lets one of many updates with the same expected generation through', async () => {
-    const { bot } = await fixture.aBot();
+    const { bot } = await harness.aBot();
     const answers = await Promise.allSettled(
       Array.from(
         { length: 10 },
         async (_, n) =>
-          await fixture.ask('bots.update', { name: bot.name, expectedGeneration: 1, parameters: { n } }),
+          await harness.ask('bots.update', { name: bot.name, expectedGeneration: 1, parameters: { n } }),
       ),
     );
     expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    expect((await fixture.ask('bots.get', { name: bot.name })).generation).toBe(2);
+    expect((await harness.ask('bots.get', { name: bot.name })).generation).toBe(2);
   });
 
   it('does not replace a bot that runs when it is asked to run, and tries a failed one again', async () => {
-    const host = await fixture.aHost();
-    const { bot } = await fixture.aBot();
-    await fixture.anAllocation(bot.name, host);
-    const running = await fixture.ask('bots.start', { name: bot.name });
+    const host = await harness.aHost();
+    const { bot } = await harness.aBot();
+    await harness.anAllocation(bot.name, host);
+    const running = await harness.ask('bots.start', { name: bot.name });
     expect(running.bot.generation).toBe(1);
-    expect((await fixture.ask('operations.get', { id: running.operation })).state).toBe('succeeded');
+    expect((await harness.ask('operations.get', { id: running.operation })).state).toBe('succeeded');
 
-    await fixture.sql(
+    await harness.sql(
       `UPDATE scheduler.bots SET failures = 4, retry_at = now() + interval '1 hour' WHERE name = $1`,
       [bot.name],
     );
-    await fixture.ask('bots.start', { name: bot.name });
-    const rows = await fixture.sql('SELECT failures, retry_at FROM scheduler.bots WHERE name = $1', [
+    await harness.ask('bots.start', { name: bot.name });
+    const rows = await harness.sql('SELECT failures, retry_at FROM scheduler.bots WHERE name = $1', [
       bot.name,
     ]);
     expect(rows).toEqual([{ failures: 0, retry_at: null }]);
   });
 
   it('keeps a deleted bot until nothing of it lives, and refuses all but deleting it', async () => {
-    const { bot } = await fixture.aBot();
-    const { bot: deleted } = await fixture.ask('bots.delete', { name: bot.name, reason: 'no longer wanted' });
+    const { bot } = await harness.aBot();
+    const { bot: deleted } = await harness.ask('bots.delete', { name: bot.name, reason: 'no longer wanted' });
     expect(deleted).toMatchObject({ desired: 'deleted', generation: 2 });
-    expect((await fixture.ask('bots.delete', { name: bot.name })).bot.generation).toBe(2);
+    expect((await harness.ask('bots.delete', { name: bot.name })).bot.generation).toBe(2);
     for (const name of ['bots.start', 'bots.stop', 'bots.update'] as const) {
-      const problem = await fixture.refusal(name, { name: bot.name });
+      const problem = await harness.refusal(name, { name: bot.name });
       expect(problem).toMatchObject({
         code: 'bot_not_found',
         detail: expect.stringContaining('is being deleted'),
       });
     }
     expect(
-      await fixture.refusal('bots.create', { name: bot.name, account: bot.account, runtime: 'paper' }),
+      await harness.refusal('bots.create', { name: bot.name, account: bot.account, runtime: 'paper' }),
     ).toMatchObject({ code: 'bot_exists', detail: expect.stringContaining('Wait until it is gone') });
   });
 
   it('refuses to make a bot that should run on a locked account, not one that should not', async () => {
-    const account = await fixture.anAccount();
-    await fixture.ask('accounts.lock', { name: account, reason: 'margin call' });
+    const account = await harness.anAccount();
+    await harness.ask('accounts.lock', { name: account, reason: 'margin call' });
     const request = { name: uniqueName('bot'), account, runtime: 'paper' as const };
-    const before = await fixture.everything();
-    expect((await fixture.refusal('bots.create', request)).code).toBe('account_locked');
-    expect(await fixture.everything()).toEqual(before);
-    expect((await fixture.ask('bots.create', { ...request, desired: 'stopped' })).bot.desired).toBe(
+    const before = await harness.everything();
+    expect((await harness.refusal('bots.create', request)).code).toBe('account_locked');
+    expect(await harness.everything()).toEqual(before);
+    expect((await harness.ask('bots.create', { ...request, desired: 'stopped' })).bot.desired).toBe(
       'stopped',
     );
   });
 
   it('tells where a bot runs, what was heard of it, why it waits and how it ended', async () => {
-    const host = await fixture.aHost();
-    const { bot } = await fixture.aBot();
-    const read = async () => (await fixture.ask('bots.get', { name: bot.name })).status;
+    const host = await harness.aHost();
+    const { bot } = await harness.aBot();
+    const read = async () => (await harness.ask('bots.get', { name: bot.name })).status;
 
-    await fixture.sql(`UPDATE scheduler.bots SET queued_reason = 'no host has room' WHERE name = $1`, [
+    await harness.sql(`UPDATE scheduler.bots SET queued_reason = 'no host has room' WHERE name = $1`, [
       bot.name,
     ]);
     expect(await read()).toMatchObject({ phase: 'queued', reason: 'no host has room', allocation: null });
 
-    const failed = await fixture.anAllocation(bot.name, host, { state: 'failed', reason: 'login-refused' });
-    await fixture.sql(`UPDATE scheduler.bots SET queued_reason = NULL WHERE name = $1`, [bot.name]);
-    await fixture.sql(`UPDATE scheduler.allocations SET detail = 'wrong password' WHERE id = $1`, [failed]);
+    const failed = await harness.anAllocation(bot.name, host, { state: 'failed', reason: 'login-refused' });
+    await harness.sql(`UPDATE scheduler.bots SET queued_reason = NULL WHERE name = $1`, [bot.name]);
+    await harness.sql(`UPDATE scheduler.allocations SET detail = 'wrong password' WHERE id = $1`, [failed]);
     expect(await read()).toMatchObject({
       phase: 'failed',
       reason: 'login-refused: wrong password',
@@ -153,7 +153,7 @@ describe('bots over NATS', () => {
       allocation: { id: failed, epoch: 1 },
     });
 
-    const id = await fixture.anAllocation(bot.name, host);
+    const id = await harness.anAllocation(bot.name, host);
     const observation = {
       stage: 'trade-allowed' as const,
       equity: 10_050.5,
@@ -164,7 +164,7 @@ describe('bots over NATS', () => {
       controlSequence: 0,
       observedAt: new Date().toISOString(),
     };
-    fixture.app
+    harness.app
       .get(ObservationStore, { strict: false })
       .record(
         host,
@@ -181,29 +181,29 @@ describe('bots over NATS', () => {
   });
 
   it('does not take the allocations of an earlier bot of the same name for its own', async () => {
-    const host = await fixture.aHost();
-    const { bot } = await fixture.aBot();
-    await fixture.anAllocation(bot.name, host, { state: 'stopped', reason: 'asked' });
-    await fixture.sql('DELETE FROM scheduler.bots WHERE name = $1', [bot.name]);
-    const { bot: anew } = await fixture.aBot({ name: bot.name, account: bot.account });
+    const host = await harness.aHost();
+    const { bot } = await harness.aBot();
+    await harness.anAllocation(bot.name, host, { state: 'stopped', reason: 'asked' });
+    await harness.sql('DELETE FROM scheduler.bots WHERE name = $1', [bot.name]);
+    const { bot: anew } = await harness.aBot({ name: bot.name, account: bot.account });
     expect(anew.status).toMatchObject({ phase: 'none', allocation: null });
   });
 
   it('lists by tenant and by host, in pages, each bot once', async () => {
-    const [tenant, host] = [await fixture.aTenant(), await fixture.aHost()];
+    const [tenant, host] = [await harness.aTenant(), await harness.aHost()];
     const names: string[] = [];
     for (let n = 0; n < 5; n += 1) {
-      names.push((await fixture.aBot({ account: await fixture.anAccount(tenant) })).bot.name);
+      names.push((await harness.aBot({ account: await harness.anAccount(tenant) })).bot.name);
     }
     const here = names.slice(0, 3);
-    for (const name of here) await fixture.anAllocation(name, host);
+    for (const name of here) await harness.anAllocation(name, host);
     const gone = names[4] ?? '';
-    await fixture.anAllocation(gone, host, { state: 'stopped', reason: 'asked' });
+    await harness.anAllocation(gone, host, { state: 'stopped', reason: 'asked' });
 
     const seen: string[] = [];
     let after: string | undefined;
     do {
-      const page = await fixture.ask('bots.list', {
+      const page = await harness.ask('bots.list', {
         tenant,
         limit: 2,
         ...(after === undefined ? {} : { after }),
@@ -212,9 +212,9 @@ describe('bots over NATS', () => {
       after = page.next ?? undefined;
     } while (after !== undefined);
     expect(seen).toEqual([...names].sort());
-    const onHost = await fixture.ask('bots.list', { host });
+    const onHost = await harness.ask('bots.list', { host });
     expect(onHost.bots.map((bot) => bot.name)).toEqual([...here].sort());
-    expect((await fixture.ask('hosts.get', { name: host })).reserved).toEqual({
+    expect((await harness.ask('hosts.get', { name: host })).reserved).toEqual({
       cpuMillis: 300,
       memoryMiB: 384,
       bots: 3,
@@ -222,15 +222,15 @@ describe('bots over NATS', () => {
   });
 
   it('cuts a page that would be too large for one message', async () => {
-    const tenant = await fixture.aTenant();
+    const tenant = await harness.aTenant();
     const parameters = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`p${n}`, 'x'.repeat(1000)]));
     for (let n = 0; n < 8; n += 1)
-      await fixture.aBot({ account: await fixture.anAccount(tenant), parameters });
-    const page = await fixture.ask('bots.list', { tenant });
+      await harness.aBot({ account: await harness.anAccount(tenant), parameters });
+    const page = await harness.ask('bots.list', { tenant });
     expect(page.bots.length).toBeGreaterThan(1);
     expect(page.bots.length).toBeLessThan(8);
     expect(page.next).toBe(page.bots.at(-1)?.name);
-    const rest = await fixture.ask('bots.list', { tenant, after: page.next ?? newId() });
+    const rest = await harness.ask('bots.list', { tenant, after: page.next ?? newId() });
     expect(page.bots.length + rest.bots.length).toBe(8);
   });
 });

@@ -1,27 +1,27 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { newId } from '#libs/contracts';
 import { uniqueLogin, uniqueName } from '#libs/testing';
-import { ApiFixture } from '../api.fixture.js';
+import { ApiHarness } from '../api.harness.js';
 import { IdempotencyPruner } from './idempotency.pruner.js';
 
 describe('idempotency keys', () => {
-  let fixture: ApiFixture;
+  let harness: ApiHarness;
   beforeAll(async () => {
-    fixture = await ApiFixture.start();
+    harness = await ApiHarness.start();
   });
   afterAll(async () => {
-    await fixture.stop();
+    await harness.stop();
   });
 
   it('give the first answer again to the same request, however its members are ordered', async () => {
-    const account = await fixture.anAccount();
+    const account = await harness.anAccount();
     const idempotencyKey = newId();
     const name = uniqueName('bot');
-    const first = await fixture.ask('bots.create', { name, account, runtime: 'paper', idempotencyKey });
-    const before = await fixture.everything();
-    const again = await fixture.ask('bots.create', { idempotencyKey, runtime: 'paper', account, name });
+    const first = await harness.ask('bots.create', { name, account, runtime: 'paper', idempotencyKey });
+    const before = await harness.everything();
+    const again = await harness.ask('bots.create', { idempotencyKey, runtime: 'paper', account, name });
     // What is left out and what is given as its default are the same request.
-    const spelled = await fixture.ask('bots.create', {
+    const spelled = await harness.ask('bots.create', {
       name,
       account,
       runtime: 'paper',
@@ -31,11 +31,11 @@ describe('idempotency keys', () => {
     });
     expect(again).toEqual(first);
     expect(spelled).toEqual(first);
-    expect(await fixture.everything()).toEqual(before);
+    expect(await harness.everything()).toEqual(before);
   });
 
   it('do the work once for twenty of the same request at once', async () => {
-    const tenant = await fixture.aTenant();
+    const tenant = await harness.aTenant();
     const request = {
       name: uniqueName('account'),
       tenant,
@@ -44,10 +44,10 @@ describe('idempotency keys', () => {
       idempotencyKey: newId(),
     };
     const answers = await Promise.all(
-      Array.from({ length: 20 }, async () => await fixture.ask('accounts.create', request)),
+      Array.from({ length: 20 }, async () => await harness.ask('accounts.create', request)),
     );
     expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
-    const events = await fixture.sql(
+    const events = await harness.sql(
       `SELECT FROM scheduler.outbox WHERE event ->> 'subjectId' = $1 AND event ->> 'type' = 'tradefleet.account.created'`,
       [request.name],
     );
@@ -59,7 +59,7 @@ describe('idempotency keys', () => {
     const answers = await Promise.allSettled(
       Array.from(
         { length: 10 },
-        async () => await fixture.ask('tenants.create', { name: uniqueName('tenant'), idempotencyKey }),
+        async () => await harness.ask('tenants.create', { name: uniqueName('tenant'), idempotencyKey }),
       ),
     );
     expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
@@ -72,33 +72,33 @@ describe('idempotency keys', () => {
     const idempotencyKey = newId();
     const account = uniqueName('account');
     const request = { name: uniqueName('bot'), account, runtime: 'paper' as const, idempotencyKey };
-    expect((await fixture.refusal('bots.create', request)).code).toBe('account_not_found');
-    await fixture.ask('accounts.create', {
+    expect((await harness.refusal('bots.create', request)).code).toBe('account_not_found');
+    await harness.ask('accounts.create', {
       name: account,
-      tenant: await fixture.aTenant(),
+      tenant: await harness.aTenant(),
       server: 'Paper-Demo',
       login: uniqueLogin(),
     });
-    expect((await fixture.ask('bots.create', request)).bot.name).toBe(request.name);
+    expect((await harness.ask('bots.create', request)).bot.name).toBe(request.name);
   });
 
   it('are forgotten when they are old, and only then', async () => {
     const [old, young] = [newId(), newId()];
     const [first, second] = [uniqueName('tenant'), uniqueName('tenant')];
-    await fixture.ask('tenants.create', { name: first, idempotencyKey: old });
-    await fixture.ask('tenants.create', { name: second, idempotencyKey: young });
-    await fixture.sql(
+    await harness.ask('tenants.create', { name: first, idempotencyKey: old });
+    await harness.ask('tenants.create', { name: second, idempotencyKey: young });
+    await harness.sql(
       `UPDATE scheduler.idempotency_keys SET created_at = now() - interval '25 hours' WHERE key = $1`,
       [old],
     );
-    await fixture.sql(
+    await harness.sql(
       `INSERT INTO scheduler.idempotency_keys (key, operation_name, request_hash, response, created_at)
        SELECT 'old-' || n, 'bots.stop', '', '{}', now() - interval '2 days' FROM generate_series(1, 2500) AS n`,
     );
-    expect(await fixture.app.get(IdempotencyPruner, { strict: false }).prune()).toBe(2501);
-    expect((await fixture.refusal('tenants.create', { name: first, idempotencyKey: old })).code).toBe(
+    expect(await harness.app.get(IdempotencyPruner, { strict: false }).prune()).toBe(2501);
+    expect((await harness.refusal('tenants.create', { name: first, idempotencyKey: old })).code).toBe(
       'tenant_exists',
     );
-    expect((await fixture.ask('tenants.create', { name: second, idempotencyKey: young })).name).toBe(second);
+    expect((await harness.ask('tenants.create', { name: second, idempotencyKey: young })).name).toBe(second);
   });
 });

@@ -2,37 +2,37 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { newId, type Operation } from '#libs/contracts';
 import { TransactionRunner } from '#libs/persistence';
 import { uniqueName, waitFor } from '#libs/testing';
-import { ApiFixture } from '../api.fixture.js';
+import { ApiHarness } from '../api.harness.js';
 import { OperationTracker } from './operation.tracker.js';
 import { OperationWaiters } from './operation.waiters.js';
 
 describe('operations', () => {
-  let fixture: ApiFixture;
+  let harness: ApiHarness;
   let host: string;
   beforeAll(async () => {
-    fixture = await ApiFixture.start();
-    host = await fixture.aHost();
+    harness = await ApiHarness.start();
+    host = await harness.aHost();
   });
   afterAll(async () => {
-    await fixture.stop();
+    await harness.stop();
   });
 
   const changed = async (...bots: string[]) => {
-    const tracker = fixture.app.get(OperationTracker, { strict: false });
-    await fixture.app
+    const tracker = harness.app.get(OperationTracker, { strict: false });
+    await harness.app
       .get(TransactionRunner, { strict: false })
       .run(async (tx) => await tracker.botsChanged(tx, bots));
   };
-  const read = async (id: string): Promise<Operation> => await fixture.ask('operations.get', { id });
+  const read = async (id: string): Promise<Operation> => await harness.ask('operations.get', { id });
   const setState = async (allocation: string, state: string, reason: string | null = null) =>
-    await fixture.sql('UPDATE scheduler.allocations SET state = $2, reason = $3 WHERE id = $1', [
+    await harness.sql('UPDATE scheduler.allocations SET state = $2, reason = $3 WHERE id = $1', [
       allocation,
       state,
       reason,
     ]);
   const eventsOf = async (id: string) =>
     (
-      await fixture.sql<{ type: string; state: string }>(
+      await harness.sql<{ type: string; state: string }>(
         `SELECT event ->> 'type' AS type, body::jsonb ->> 'state' AS state FROM scheduler.outbox
          WHERE event ->> 'subjectId' = $1 ORDER BY id`,
         [id],
@@ -41,13 +41,13 @@ describe('operations', () => {
 
   describe('to run a bot', () => {
     it('succeeds when an allocation of its generation runs, not of an earlier one', async () => {
-      const { bot } = await fixture.aBot();
-      const old = await fixture.anAllocation(bot.name, host);
-      const { operation } = await fixture.ask('bots.update', { name: bot.name, parameters: { lots: 1 } });
+      const { bot } = await harness.aBot();
+      const old = await harness.anAllocation(bot.name, host);
+      const { operation } = await harness.ask('bots.update', { name: bot.name, parameters: { lots: 1 } });
       await changed(bot.name);
       expect((await read(operation)).state).toBe('running');
       await setState(old, 'stopped', 'asked');
-      const fresh = await fixture.anAllocation(bot.name, host, { state: 'starting' });
+      const fresh = await harness.anAllocation(bot.name, host, { state: 'starting' });
       await changed(bot.name);
       expect((await read(operation)).state).toBe('running');
       await setState(fresh, 'running');
@@ -63,17 +63,17 @@ describe('operations', () => {
     });
 
     it('says why it waits, and fails at the third failure in a row', async () => {
-      const { bot, operation } = await fixture.aBot();
+      const { bot, operation } = await harness.aBot();
       const target = async () => (await read(operation)).targets[0];
-      await fixture.sql(`UPDATE scheduler.bots SET queued_reason = 'no host has room' WHERE name = $1`, [
+      await harness.sql(`UPDATE scheduler.bots SET queued_reason = 'no host has room' WHERE name = $1`, [
         bot.name,
       ]);
       await changed(bot.name);
       expect(await target()).toMatchObject({ state: 'running', reason: 'no host has room' });
-      await fixture.sql(`UPDATE scheduler.bots SET queued_reason = NULL WHERE name = $1`, [bot.name]);
+      await harness.sql(`UPDATE scheduler.bots SET queued_reason = NULL WHERE name = $1`, [bot.name]);
       for (const failures of [1, 2, 3]) {
-        await fixture.anAllocation(bot.name, host, { state: 'failed', reason: 'login-refused' });
-        await fixture.sql('UPDATE scheduler.bots SET failures = $2 WHERE name = $1', [bot.name, failures]);
+        await harness.anAllocation(bot.name, host, { state: 'failed', reason: 'login-refused' });
+        await harness.sql('UPDATE scheduler.bots SET failures = $2 WHERE name = $1', [bot.name, failures]);
         await changed(bot.name);
         expect(await target()).toMatchObject({
           state: failures < 3 ? 'running' : 'failed',
@@ -87,9 +87,9 @@ describe('operations', () => {
     });
 
     it('is superseded by a stop, which then succeeds', async () => {
-      const { bot, operation } = await fixture.aBot();
-      const allocation = await fixture.anAllocation(bot.name, host, { state: 'starting' });
-      const stop = await fixture.ask('bots.stop', { name: bot.name });
+      const { bot, operation } = await harness.aBot();
+      const allocation = await harness.anAllocation(bot.name, host, { state: 'starting' });
+      const stop = await harness.ask('bots.stop', { name: bot.name });
       expect(await read(operation)).toMatchObject({
         state: 'superseded',
         targets: [{ reason: 'A later change wants it stopped' }],
@@ -101,10 +101,10 @@ describe('operations', () => {
     });
 
     it('goes on, as it is, through a second update', async () => {
-      const { bot, operation } = await fixture.aBot();
-      const second = await fixture.ask('bots.update', { name: bot.name, parameters: { lots: 1 } });
+      const { bot, operation } = await harness.aBot();
+      const second = await harness.ask('bots.update', { name: bot.name, parameters: { lots: 1 } });
       expect((await read(operation)).state).toBe('running');
-      await fixture.anAllocation(bot.name, host);
+      await harness.anAllocation(bot.name, host);
       await changed(bot.name);
       expect((await read(operation)).state).toBe('succeeded');
       expect((await read(second.operation)).state).toBe('succeeded');
@@ -112,26 +112,26 @@ describe('operations', () => {
   });
 
   it('to stop a bot is superseded by a start, and ends at once when nothing of it lives', async () => {
-    const { bot } = await fixture.aBot();
-    await fixture.anAllocation(bot.name, host);
-    const { operation } = await fixture.ask('bots.stop', { name: bot.name });
-    await fixture.ask('bots.start', { name: bot.name });
+    const { bot } = await harness.aBot();
+    await harness.anAllocation(bot.name, host);
+    const { operation } = await harness.ask('bots.stop', { name: bot.name });
+    await harness.ask('bots.start', { name: bot.name });
     expect((await read(operation)).state).toBe('superseded');
 
-    const { bot: idle } = await fixture.aBot({ desired: 'stopped' });
-    const stop = await fixture.ask('bots.stop', { name: idle.name });
+    const { bot: idle } = await harness.aBot({ desired: 'stopped' });
+    const stop = await harness.ask('bots.stop', { name: idle.name });
     expect((await read(stop.operation)).state).toBe('succeeded');
     expect(stop.bot.generation).toBe(1);
   });
 
   it('to delete a bot ends when the bot is gone and nothing of it lives', async () => {
-    const { bot } = await fixture.aBot();
-    const allocation = await fixture.anAllocation(bot.name, host);
-    const { operation } = await fixture.ask('bots.delete', { name: bot.name });
+    const { bot } = await harness.aBot();
+    const allocation = await harness.anAllocation(bot.name, host);
+    const { operation } = await harness.ask('bots.delete', { name: bot.name });
     await setState(allocation, 'stopped', 'asked');
     await changed(bot.name);
     expect((await read(operation)).state).toBe('running');
-    await fixture.sql('DELETE FROM scheduler.bots WHERE name = $1', [bot.name]);
+    await harness.sql('DELETE FROM scheduler.bots WHERE name = $1', [bot.name]);
     await changed(bot.name);
     expect((await read(operation)).state).toBe('succeeded');
   });
@@ -139,14 +139,14 @@ describe('operations', () => {
   describe('with many targets', () => {
     /** An operation over bots that should run, as fleet.apply makes it. */
     const over = async (count: number) => {
-      const tenant = await fixture.aTenant();
+      const tenant = await harness.aTenant();
       const prefix = uniqueName('m').slice(0, 10);
-      await fixture.sql(
+      await harness.sql(
         `INSERT INTO scheduler.accounts (name, tenant, server, login, created_by)
          SELECT $1 || '-a' || n, $2, $1, n, 'user:test' FROM generate_series(1, $3::int) AS n`,
         [prefix, tenant, count],
       );
-      await fixture.sql(
+      await harness.sql(
         `INSERT INTO scheduler.bots (name, tenant, account, runtime, parameters, resources, constraints, policies, desired,
            created_by, changed_by)
          SELECT $1 || '-b' || n, $2, $1 || '-a' || n, 'paper', '{}', '{"cpuMillis":1,"memoryMiB":1}', '[]', '{}', 'running',
@@ -154,8 +154,8 @@ describe('operations', () => {
         [prefix, tenant, count],
       );
       const bots = Array.from({ length: count }, (_, n) => `${prefix}-b${n + 1}`);
-      const tracker = fixture.app.get(OperationTracker, { strict: false });
-      const id = await fixture.app.get(TransactionRunner, { strict: false }).run(
+      const tracker = harness.app.get(OperationTracker, { strict: false });
+      const id = await harness.app.get(TransactionRunner, { strict: false }).run(
         async (tx) =>
           await tracker.begin(
             tx,
@@ -171,12 +171,12 @@ describe('operations', () => {
       const { id, bots } = await over(1000);
       const [first = ''] = bots;
       const others = async () =>
-        await fixture.sql(
+        await harness.sql(
           'SELECT bot, xmin FROM scheduler.operation_targets WHERE operation = $1 AND bot <> $2 ORDER BY bot',
           [id, first],
         );
       const before = await others();
-      await fixture.anAllocation(first, host);
+      await harness.anAllocation(first, host);
       await changed(first);
       expect((await read(id)).progress).toEqual({ done: 1, failed: 0, total: 1000 });
       expect(await others()).toEqual(before);
@@ -184,7 +184,7 @@ describe('operations', () => {
 
     it('counts right when its bots change at once from many sides, some of them twice', async () => {
       const { id, bots } = await over(60);
-      await Promise.all(bots.map(async (bot) => await fixture.anAllocation(bot, host)));
+      await Promise.all(bots.map(async (bot) => await harness.anAllocation(bot, host)));
       const thirds = [bots.slice(0, 40), bots.slice(20, 60), [...bots].reverse()];
       await Promise.all([
         ...thirds.map(async (some) => await changed(...some)),
@@ -201,9 +201,9 @@ describe('operations', () => {
     it('shows those that are not yet done first', async () => {
       const { id, bots } = await over(5);
       const [a = '', b = ''] = bots;
-      await fixture.anAllocation(a, host);
-      await fixture.anAllocation(b, host, { state: 'failed', reason: 'exited' });
-      await fixture.sql('UPDATE scheduler.bots SET failures = 3 WHERE name = $1', [b]);
+      await harness.anAllocation(a, host);
+      await harness.anAllocation(b, host, { state: 'failed', reason: 'exited' });
+      await harness.sql('UPDATE scheduler.bots SET failures = 3 WHERE name = $1', [b]);
       await changed(a, b);
       expect((await read(id)).targets.map(({ state }) => state)).toEqual([
         'running',
@@ -216,31 +216,31 @@ describe('operations', () => {
   });
 
   describe('wait', () => {
-    const waiters = () => fixture.app.get(OperationWaiters, { strict: false }).ids();
+    const waiters = () => harness.app.get(OperationWaiters, { strict: false }).ids();
 
     it('answers when the operation ends in this process', async () => {
-      const { bot, operation } = await fixture.aBot();
-      const waiting = fixture.ask('operations.wait', { id: operation, timeoutMs: 30_000 });
+      const { bot, operation } = await harness.aBot();
+      const waiting = harness.ask('operations.wait', { id: operation, timeoutMs: 30_000 });
       await waitFor(() => waiters().includes(operation));
-      await fixture.anAllocation(bot.name, host);
+      await harness.anAllocation(bot.name, host);
       await changed(bot.name);
       expect((await waiting).state).toBe('succeeded');
       expect(waiters()).not.toContain(operation);
     });
 
     it('answers when the operation ends behind its back, in another scheduler', async () => {
-      const { operation } = await fixture.aBot();
-      const waiting = fixture.ask('operations.wait', { id: operation, timeoutMs: 30_000 });
+      const { operation } = await harness.aBot();
+      const waiting = harness.ask('operations.wait', { id: operation, timeoutMs: 30_000 });
       await waitFor(() => waiters().includes(operation));
-      await fixture.sql(`UPDATE scheduler.operations SET state = 'failed' WHERE id = $1`, [operation]);
+      await harness.sql(`UPDATE scheduler.operations SET state = 'failed' WHERE id = $1`, [operation]);
       expect((await waiting).state).toBe('failed');
     });
 
     it('does not wake anybody for a transaction that rolls back', async () => {
-      const { bot, operation } = await fixture.aBot();
-      await fixture.anAllocation(bot.name, host);
-      const tracker = fixture.app.get(OperationTracker, { strict: false });
-      const run = fixture.app.get(TransactionRunner, { strict: false }).run(async (tx) => {
+      const { bot, operation } = await harness.aBot();
+      await harness.anAllocation(bot.name, host);
+      const tracker = harness.app.get(OperationTracker, { strict: false });
+      const run = harness.app.get(TransactionRunner, { strict: false }).run(async (tx) => {
         await tracker.botsChanged(tx, [bot.name]);
         throw new Error('changed its mind');
       });
@@ -250,28 +250,28 @@ describe('operations', () => {
     });
 
     it('gives the operation as it is when the time is up, and at once when it has ended', async () => {
-      const { operation } = await fixture.aBot();
-      const asItIs = await fixture.ask('operations.wait', { id: operation, timeoutMs: 20 });
+      const { operation } = await harness.aBot();
+      const asItIs = await harness.ask('operations.wait', { id: operation, timeoutMs: 20 });
       expect(asItIs.state).toBe('running');
       expect(waiters()).not.toContain(operation);
-      const { operation: done } = await fixture.aBot({ desired: 'stopped' });
-      expect((await fixture.ask('operations.wait', { id: done })).state).toBe('succeeded');
+      const { operation: done } = await harness.aBot({ desired: 'stopped' });
+      expect((await harness.ask('operations.wait', { id: done })).state).toBe('succeeded');
     });
 
     it('refuses an operation nobody has and leaves nobody waiting', async () => {
       const id = newId();
-      expect((await fixture.refusal('operations.wait', { id })).code).toBe('operation_not_found');
+      expect((await harness.refusal('operations.wait', { id })).code).toBe('operation_not_found');
       expect(waiters()).not.toContain(id);
     });
   });
 
   it('are listed newest first, by state, in pages', async () => {
     const made: string[] = [];
-    for (let n = 0; n < 5; n += 1) made.push((await fixture.aBot({ desired: 'stopped' })).operation);
+    for (let n = 0; n < 5; n += 1) made.push((await harness.aBot({ desired: 'stopped' })).operation);
     const seen: string[] = [];
     let after: string | undefined;
     while (!made.every((id) => seen.includes(id))) {
-      const page = await fixture.ask('operations.list', {
+      const page = await harness.ask('operations.list', {
         state: 'succeeded',
         limit: 2,
         ...(after === undefined ? {} : { after }),

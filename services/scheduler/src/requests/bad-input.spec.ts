@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { limits, newId, type ApiName, type ErrorCode } from '#libs/contracts';
 import { uniqueLogin, uniqueName } from '#libs/testing';
-import { ApiFixture } from '../api.fixture.js';
+import { ApiHarness } from '../api.harness.js';
 
 /** One row: what is sent, the code it gets, and what its sentence must say. */
 interface BadInput {
@@ -13,7 +13,7 @@ interface BadInput {
 }
 
 describe('bad input over NATS', () => {
-  let fixture: ApiFixture;
+  let harness: ApiHarness;
   /** Made once and changed by nobody: every request below is refused. */
   let tenant: string,
     account: string,
@@ -24,23 +24,23 @@ describe('bad input over NATS', () => {
     host: string;
   let draining: string, down: string, login: number, key: string;
   beforeAll(async () => {
-    fixture = await ApiFixture.start();
-    tenant = await fixture.aTenant();
+    harness = await ApiHarness.start();
+    tenant = await harness.aTenant();
     account = uniqueName('account');
     login = uniqueLogin();
-    await fixture.ask('accounts.create', { name: account, tenant, server: 'Paper-Demo', login });
-    ({ name: bot } = (await fixture.aBot({ account })).bot);
-    idle = await fixture.anAccount(tenant);
-    locked = await fixture.anAccount(tenant);
-    ({ name: lockedBot } = (await fixture.aBot({ account: locked, desired: 'stopped' })).bot);
-    await fixture.ask('accounts.lock', { name: locked, reason: 'margin call' });
-    [host, draining, down] = [await fixture.aHost(), await fixture.aHost(), await fixture.aHost('down')];
-    await fixture.ask('hosts.drain', { name: draining, reason: 'new kernel' });
+    await harness.ask('accounts.create', { name: account, tenant, server: 'Paper-Demo', login });
+    ({ name: bot } = (await harness.aBot({ account })).bot);
+    idle = await harness.anAccount(tenant);
+    locked = await harness.anAccount(tenant);
+    ({ name: lockedBot } = (await harness.aBot({ account: locked, desired: 'stopped' })).bot);
+    await harness.ask('accounts.lock', { name: locked, reason: 'margin call' });
+    [host, draining, down] = [await harness.aHost(), await harness.aHost(), await harness.aHost('down')];
+    await harness.ask('hosts.drain', { name: draining, reason: 'new kernel' });
     key = newId();
-    await fixture.ask('tenants.create', { name: uniqueName('tenant'), idempotencyKey: key });
+    await harness.ask('tenants.create', { name: uniqueName('tenant'), idempotencyKey: key });
   });
   afterAll(async () => {
-    await fixture.stop();
+    await harness.stop();
   });
 
   const cases = (): BadInput[] => [
@@ -278,20 +278,20 @@ describe('bad input over NATS', () => {
   ];
 
   it('gives each its code and a sentence that says what to do, and changes nothing', async () => {
-    const before = await fixture.everything();
+    const before = await harness.everything();
     for (const { what, name, request, code, says } of cases()) {
-      const problem = await fixture.refusal(name, request).catch((error: unknown) => {
+      const problem = await harness.refusal(name, request).catch((error: unknown) => {
         throw new Error(what, { cause: error });
       });
       expect({ what, code: problem.code }).toEqual({ what, code });
       expect({ what, detail: problem.detail }).toEqual({ what, detail: expect.stringMatching(says) });
       expect(problem.detail).toMatch(/\.$/);
-      expect(await fixture.everything()).toEqual(before);
+      expect(await harness.everything()).toEqual(before);
     }
   });
 
   it('answers a body that is not UTF-8 without a crash', async () => {
-    const answer = await fixture.send('tenants.create', Buffer.from([0x22, 0xff, 0xfe, 0x22]));
+    const answer = await harness.send('tenants.create', Buffer.from([0x22, 0xff, 0xfe, 0x22]));
     expect(answer).toMatchObject({ ok: false, problem: { status: 400 } });
   });
 });

@@ -1,25 +1,25 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { waitFor } from '#libs/testing';
-import { ApiFixture } from '../api.fixture.js';
+import { ApiHarness } from '../api.harness.js';
 import { RefusalsRecorder } from './refusals.recorder.js';
 
 describe('refused writes', () => {
-  let fixture: ApiFixture;
+  let harness: ApiHarness;
   beforeAll(async () => {
-    fixture = await ApiFixture.start({ refusalEventsPerSecond: 5 });
+    harness = await ApiHarness.start({ refusalEventsPerSecond: 5 });
   });
   afterAll(async () => {
-    await fixture.stop();
+    await harness.stop();
   });
   const refusals = async () =>
-    await fixture.sql<{ actor: string; data: { operation: string; code: string; detail: string } }>(
+    await harness.sql<{ actor: string; data: { operation: string; code: string; detail: string } }>(
       `SELECT event ->> 'actor' AS actor, body::jsonb AS data FROM scheduler.outbox
        WHERE event ->> 'type' = 'tradefleet.request.refused' ORDER BY id`,
     );
 
   it('are recorded with who asked for what, refused reads are not, and a flood is counted', async () => {
-    await fixture.refusal('bots.get', { name: 'nobody' });
-    await fixture.refusal('bots.stop', { name: 'nobody' });
+    await harness.refusal('bots.get', { name: 'nobody' });
+    await harness.refusal('bots.stop', { name: 'nobody' });
     const [first] = await waitFor(async () => {
       const rows = await refusals();
       return rows.length > 0 ? rows : null;
@@ -30,9 +30,9 @@ describe('refused writes', () => {
     });
 
     await Promise.all(
-      Array.from({ length: 200 }, async () => await fixture.refusal('bots.stop', { name: 'nobody' })),
+      Array.from({ length: 200 }, async () => await harness.refusal('bots.stop', { name: 'nobody' })),
     );
-    const recorder = fixture.app.get(RefusalsRecorder, { strict: false });
+    const recorder = harness.app.get(RefusalsRecorder, { strict: false });
     await waitFor(() => recorder.suppressedCount > 0);
     const recorded = (await refusals()).length;
     expect(recorded).toBeLessThan(200);

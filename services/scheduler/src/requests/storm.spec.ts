@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ApiName } from '#libs/contracts';
-import { ApiFixture } from '../api.fixture.js';
+import { ApiHarness } from '../api.harness.js';
 
 /** Deterministic: the same storm every time (a linear congruential generator, Numerical Recipes). */
 function* numbers(seed: number): Generator<number, never> {
@@ -11,21 +11,21 @@ function* numbers(seed: number): Generator<number, never> {
 }
 
 describe('a storm of requests about the same few bots', () => {
-  let fixture: ApiFixture;
+  let harness: ApiHarness;
   beforeAll(async () => {
-    fixture = await ApiFixture.start();
+    harness = await ApiHarness.start();
   });
   afterAll(async () => {
-    await fixture.stop();
+    await harness.stop();
   });
 
   it('gives each a definite answer, and leaves counts, states and generations that fit together', async () => {
-    const tenant = await fixture.aTenant();
+    const tenant = await harness.aTenant();
     const bots = await Promise.all(
-      [0, 1, 2, 3].map(async () => (await fixture.aBot({ account: await fixture.anAccount(tenant) })).bot),
+      [0, 1, 2, 3].map(async () => (await harness.aBot({ account: await harness.anAccount(tenant) })).bot),
     );
-    const host = await fixture.aHost();
-    for (const bot of bots) await fixture.anAllocation(bot.name, host);
+    const host = await harness.aHost();
+    for (const bot of bots) await harness.anAllocation(bot.name, host);
     const manifest = {
       apiVersion: 'tradefleet/v1' as const,
       tenants: [
@@ -56,11 +56,11 @@ describe('a storm of requests about the same few bots', () => {
       return kinds[Math.floor(next() * kinds.length)] ?? ['fleet.plan', { manifest }];
     });
     const applies = Array.from({ length: 5 }, async () => {
-      const { version } = await fixture.ask('fleet.plan', { manifest });
-      return await fixture.send('fleet.apply', JSON.stringify({ manifest, version }));
+      const { version } = await harness.ask('fleet.plan', { manifest });
+      return await harness.send('fleet.apply', JSON.stringify({ manifest, version }));
     });
     const answers = (await Promise.all([
-      ...storm.map(async ([name, request]) => await fixture.send(name, JSON.stringify(request))),
+      ...storm.map(async ([name, request]) => await harness.send(name, JSON.stringify(request))),
       ...applies,
     ])) as { ok: boolean; problem?: { code: string } }[];
 
@@ -70,7 +70,7 @@ describe('a storm of requests about the same few bots', () => {
     ).toEqual([]);
     expect(codes).toContain('ok');
     // Counts of operations are those of their targets, and one that is done has ended.
-    const wrong = await fixture.sql(
+    const wrong = await harness.sql(
       `SELECT o.id FROM scheduler.operations o
        LEFT JOIN LATERAL (
          SELECT count(*) AS total,
@@ -83,7 +83,7 @@ describe('a storm of requests about the same few bots', () => {
     );
     expect(wrong).toEqual([]);
     // Each end was told once.
-    const ends = await fixture.sql(
+    const ends = await harness.sql(
       `SELECT o.id, count(e.id)::int AS ends FROM scheduler.operations o
        LEFT JOIN scheduler.outbox e
          ON e.event ->> 'subjectId' = o.id::text AND e.event ->> 'type' = 'tradefleet.operation.ended'
@@ -92,8 +92,8 @@ describe('a storm of requests about the same few bots', () => {
     expect(ends).toEqual([]);
     // A generation grew with each event that tells of it.
     for (const { name } of bots) {
-      const { generation } = await fixture.ask('bots.get', { name });
-      const told = await fixture.sql<{ generation: number }>(
+      const { generation } = await harness.ask('bots.get', { name });
+      const told = await harness.sql<{ generation: number }>(
         `SELECT DISTINCT (body::jsonb ->> 'generation')::int AS generation FROM scheduler.outbox
          WHERE event ->> 'subjectId' = $1 AND event ->> 'type' LIKE 'tradefleet.bot.%' ORDER BY 1`,
         [name],

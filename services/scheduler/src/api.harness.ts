@@ -32,7 +32,7 @@ class ApiOnlyModule {
  * The scheduler's API on a real NATS server and a real database, without the runtime: nothing happens to bots but what
  * a test writes. Requests go by a stock client that knows none of our code.
  */
-export class ApiFixture {
+export class ApiHarness {
   private constructor(
     readonly app: INestMicroservice,
     readonly client: Awaited<ReturnType<TestNats['connect']>>,
@@ -40,7 +40,7 @@ export class ApiFixture {
     private readonly dropDatabase: () => Promise<void>,
   ) {}
 
-  static async start(settings: Partial<SchedulerConfig> = {}): Promise<ApiFixture> {
+  static async start(settings: Partial<SchedulerConfig> = {}): Promise<ApiHarness> {
     const [nats, postgres, signingKey] = await Promise.all([
       startNats(),
       startPostgres(),
@@ -73,7 +73,7 @@ export class ApiFixture {
       },
     );
     await app.listen();
-    return new ApiFixture(app, await nats.connect(), nats, async () => await postgres.stop());
+    return new ApiHarness(app, await nats.connect(), nats, async () => await postgres.stop());
   }
 
   async stop(): Promise<void> {
