@@ -37,6 +37,8 @@ export interface EmbeddedPostgresOptions {
   readonly startTimeoutMs?: number;
 }
 
+const start_attempts_min = 10;
+
 const Binaries = z.object({ initdb: z.string(), postgres: z.string() });
 
 /**
@@ -245,14 +247,17 @@ export class EmbeddedPostgres {
 
   private async untilItAnswers(server: ServerProcess): Promise<void> {
     const deadline_ms = performance.now() + (this.options.startTimeoutMs ?? 60_000);
-    for (;;) {
+    for (let attempt = 1; ; attempt += 1) {
       try {
         await withClient(this.url(), async (client) => await client.query('SELECT 1'));
         return;
       } catch (error) {
         const wrongPassword = error instanceof Error && 'code' in error && error.code === '28P01';
-        if (wrongPassword || server.end !== null || performance.now() > deadline_ms) {
-          throw new Error(`Postgres on ${this.dataDir} did not come up: ${server.logTail()}`, {
+        // A process that was held up finds its time gone without having looked: so looks count as well.
+        const late = performance.now() > deadline_ms && attempt >= start_attempts_min;
+        if (wrongPassword || server.end !== null || late) {
+          const why = server.end ?? (error instanceof Error ? error.message : String(error));
+          throw new Error(`Postgres on ${this.dataDir} did not come up (${why}): ${server.logTail()}`, {
             cause: error,
           });
         }

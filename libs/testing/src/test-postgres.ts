@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -54,7 +54,18 @@ export async function startPostgres(): Promise<TestPostgres> {
   return new TestPostgres(server.url);
 }
 
+/** A folder whose start failed stays for the run's other workers to read why; later runs clear it away. */
+async function removeFailedStarts(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const [, pid, start] = /^tradefleet-test-postgres-(\d+)-(\d+)$/.exec(name) ?? [];
+    if (pid === undefined || processStart(Number(pid)) === start) continue;
+    const folder = join(tmpdir(), name);
+    if (!existsSync(join(folder, 'data'))) await rm(folder, { recursive: true, force: true });
+  }
+}
+
 async function startShared(folder: string, record: string, ownerPid: number): Promise<void> {
+  await removeFailedStarts();
   let content: z.infer<typeof SharedServer>;
   try {
     const postgres = await EmbeddedPostgres.start({
