@@ -67,7 +67,7 @@ export class LocalFleet {
     await this.progress.step('scheduler and gateway', async (update) => {
       await this.startService('scheduler');
       await this.startService('gateway');
-      await this.untilReady(['nats', 'scheduler'], update);
+      await this.untilReady(['scheduler', 'gateway'], update);
       update(this.gatewayUrl);
     });
     await this.progress.step('audit, secrets and agents', async (update) => {
@@ -191,7 +191,7 @@ export class LocalFleet {
   private async untilReady(parts: readonly string[], update: (detail: string) => void): Promise<void> {
     await this.until(async () => {
       const components = await this.gateway.readiness();
-      const waiting = parts.filter((part) => components[part] !== 'ok');
+      const waiting = parts.filter((part) => part !== 'gateway' && components[part] !== 'ok');
       update(waiting.length === 0 ? '' : `waiting for ${waiting.join(', ')}`);
       return waiting.length === 0;
     }, parts);

@@ -26,7 +26,8 @@ export async function createGateway(
   const app = await NestFactory.create<NestFastifyApplication>(
     GatewayModule.forRoot(config, messaging, logger),
     adapter,
-    { logger: new NestPinoLogger(logger) },
+    // A fault at the start is told by main, not swallowed by an exit.
+    { logger: new NestPinoLogger(logger), abortOnError: false },
   );
   SwaggerModule.setup('api/docs', app, openApiDocument() as unknown as OpenAPIObject, {
     customSiteTitle: 'Tradefleet API',

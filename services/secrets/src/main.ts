@@ -26,6 +26,8 @@ async function main(): Promise<void> {
     {
       strategy: new RequestReplyServer(messaging, { queue: 'secrets' }),
       logger: new NestPinoLogger(logger),
+      // A fault at the start is told below, not swallowed by an exit.
+      abortOnError: false,
     },
   );
   app.enableShutdownHooks();
@@ -34,7 +36,9 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  // Before there is a logger, and so that a person reads it: the message alone, which quotes no secret.
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(error instanceof ConfigurationError ? 78 : 1);
+  // A fault in the settings is for a person to read; anything else is a defect, told with where it came from.
+  const misconfigured = error instanceof ConfigurationError;
+  const text = error instanceof Error ? (misconfigured ? error.message : error.stack) : String(error);
+  process.stderr.write(`${text ?? ''}\n`);
+  process.exit(misconfigured ? 78 : 1);
 });

@@ -225,37 +225,39 @@ function problemResponses(codes: readonly ErrorCode[]): Json {
 
 /** Every named schema of the contracts, as answers show it; requests are written out where they are used. */
 function componentSchemas(): Json {
+  return Object.fromEntries(Object.entries(namedSchemas('output')).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** A reference for what answers show; a request is written out, so that its defaults are optional in it. */
+function refOrSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
+  const id = z.globalRegistry.get(schema)?.['id'];
+  if (typeof id !== 'string')
+    throw new Error('Name the schema with .meta({ id }) so that the API can refer to it.');
+  return io === 'output' ? { $ref: `#/components/schemas/${id}` } : toSchema(schema, io);
+}
+
+function toSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
+  const id = z.globalRegistry.get(schema)?.['id'];
+  const found = typeof id === 'string' ? namedSchemas(io)[id] : undefined;
+  if (found === undefined)
+    throw new Error('Name the schema with .meta({ id }) so that the API can describe it.');
+  return found;
+}
+
+const cached = new Map<'input' | 'output', Record<string, Json>>();
+
+function namedSchemas(io: 'input' | 'output'): Record<string, Json> {
+  const known = cached.get(io);
+  if (known !== undefined) return known;
   const { schemas } = z.toJSONSchema(z.globalRegistry, {
     target: 'openapi-3.0',
-    io: 'output',
+    io,
     unrepresentable: 'any',
     uri: (id) => `#/components/schemas/${id}`,
   });
-  return Object.fromEntries(
-    Object.entries(schemas)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([id, schema]) => [id, clean(schema)]),
-  );
-}
-
-function refOrSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
-  const id = z.globalRegistry.get(schema)?.['id'];
-  return typeof id === 'string' && io === 'output'
-    ? { $ref: `#/components/schemas/${id}` }
-    : toSchema(schema, io);
-}
-
-/** Written out whole, so that the defaults of a request are optional in it. */
-function toSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
-  return clean(
-    z.toJSONSchema(schema, {
-      target: 'openapi-3.0',
-      io,
-      unrepresentable: 'any',
-      reused: 'inline',
-      cycles: 'throw',
-    }),
-  );
+  const cleaned = Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, clean(schema)]));
+  cached.set(io, cleaned);
+  return cleaned;
 }
 
 /** OpenAPI 3.0 knows neither `$schema` nor `id` nor `$defs`; what refers to a definition refers to the component. */
