@@ -120,7 +120,8 @@ function openOrExplain(path: string, variable: string): number {
   try {
     return openSync(path, 'r');
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    const code =
+      typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unknown';
     throw new Error(`Make the file ${path} that ${variable} names readable: ${code}.`, { cause: error });
   }
 }

@@ -46,8 +46,8 @@ export async function openConnection(options: ConnectOptions, clock: Clock): Pro
     name: options.name,
     timeout: attempt_ms_max,
     maxReconnectAttempts: -1,
-    // The client does not say which attempt it is: the bound goes round from 100 ms to 5 s.
-    reconnectDelayHandler: () => backoffMs(reconnects++ % 8),
+    // The client does not say which attempt it is: the bound goes round from 100 ms to 1.6 s, since leases wait for it.
+    reconnectDelayHandler: () => backoffMs(reconnects++ % 5),
     // A password is changed while agents run; they come back when they are known again.
     ignoreAuthErrorAbort: true,
     pingInterval: ping_interval_ms,

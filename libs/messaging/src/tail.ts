@@ -33,6 +33,8 @@ const prefetch_max = 256;
 /** The server removes the consumer of a tail when nobody has pulled for as long; nobody needs the right to delete one. */
 const reader_gone_ms = 60_000;
 const probe_ms = 5000;
+/** One pull; half of it is the interval of signs of life, and all of it the pause before a lost consumer is made anew. */
+const pull_ms = 5000;
 
 /** See `Messaging.tail`. */
 export async function startTail(
@@ -65,7 +67,7 @@ export async function startTail(
       logger.error({ err: error, subject: message.subject, seq: message.seq }, 'handler of a tail failed');
     }
   };
-  const messages = await consumer.consume({ max_messages: prefetch_max, callback });
+  const messages = await consumer.consume({ max_messages: prefetch_max, expires: pull_ms, callback });
   return async () => {
     await messages.close();
   };

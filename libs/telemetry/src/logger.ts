@@ -1,5 +1,12 @@
 import type { LoggerService } from '@nestjs/common';
-import { pino, stdTimeFunctions, type DestinationStream, type Logger as PinoLogger } from 'pino';
+import {
+  pino,
+  stdTimeFunctions,
+  type Bindings,
+  type ChildLoggerOptions,
+  type DestinationStream,
+  type Logger as PinoLogger,
+} from 'pino';
 import { redactFields, redactText } from './redaction.js';
 import { requestContext } from './request-context.js';
 import { traceIdOf } from './traceparent.js';
@@ -26,7 +33,7 @@ export interface LoggerOptions {
 
 /** JSON lines on stdout; nothing whose name tells of a secret is written, at any depth. */
 export function createLogger({ service, level = 'info', fields = {}, destination }: LoggerOptions): Logger {
-  return pino(
+  const logger = pino(
     {
       level,
       base: { [logFields.service]: service, ...redactFields(fields) },
@@ -35,7 +42,6 @@ export function createLogger({ service, level = 'info', fields = {}, destination
       errorKey: 'err',
       formatters: {
         level: (label) => ({ level: label }),
-        bindings: (bindings) => redactFields(bindings),
         log: (object) => redactFields(object),
       },
       // The formatter above has flattened errors already; pino's own serializer would drop their cleaned form.
@@ -48,6 +54,14 @@ export function createLogger({ service, level = 'info', fields = {}, destination
     },
     destination ?? pino.destination(1),
   );
+  // Pino leaves the fields of children to whoever makes them; they are cleaned as all others. Children inherit this.
+  const pinoChild: (this: Logger, bindings: Bindings, options?: ChildLoggerOptions) => Logger = logger.child;
+  Object.defineProperty(logger, 'child', {
+    value(this: Logger, bindings: Bindings, childOptions?: ChildLoggerOptions): Logger {
+      return pinoChild.call(this, redactFields(bindings), childOptions);
+    },
+  });
+  return logger;
 }
 
 /** Nest's own messages in the same form. Give it to the application: `{ logger: new NestPinoLogger(logger) }`. */

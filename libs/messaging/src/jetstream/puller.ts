@@ -3,8 +3,8 @@ import type { ConsumerSpec } from '#libs/contracts';
 import { backoffMs } from '../connection.js';
 import type { Messaging } from '../messaging.js';
 
-/** How long one pull stays open; the server sends a sign of life in half of it. */
-const pull_ms = 10_000;
+/** One pull; half of it is the interval of signs of life, and all of it the pause before a lost consumer is tried again. */
+const pull_ms = 5000;
 const find_ms_min = 100;
 const find_ms_max = 5000;
 

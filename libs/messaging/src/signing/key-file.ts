@@ -50,7 +50,7 @@ export async function createKeyFile(path: string, jwk: PrivateJwk): Promise<bool
     await link(temporary, path);
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    if (isErrno(error, 'EEXIST')) return false;
     throw error;
   } finally {
     await rm(temporary, { force: true });
@@ -62,7 +62,7 @@ export async function fileExists(path: string): Promise<boolean> {
     await stat(path);
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+    if (isErrno(error, 'ENOENT')) return false;
     throw error;
   }
 }
@@ -74,3 +74,6 @@ function jsonOrNull(text: string): unknown {
     return null; // the parser's message would quote the key
   }
 }
+
+const isErrno = (error: unknown, code: string): boolean =>
+  typeof error === 'object' && error !== null && 'code' in error && error.code === code;
