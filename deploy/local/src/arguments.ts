@@ -1,6 +1,13 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 
-export interface StartArguments {
+/** Where the state is unless told otherwise, from the repository. */
+export const stateDefault = '.tradefleet';
+
+export interface CommonArguments {
+  readonly state: string;
+}
+
+export interface StartArguments extends CommonArguments {
   readonly driver: 'docker' | 'process' | 'simulated';
   readonly hosts: number;
   readonly detach: boolean;
@@ -12,8 +19,8 @@ export interface StartArguments {
 
 export interface Actions {
   readonly start: (options: StartArguments) => Promise<void>;
-  readonly stop: () => Promise<void>;
-  readonly status: (options: { json: boolean }) => Promise<void>;
+  readonly stop: (options: CommonArguments) => Promise<void>;
+  readonly status: (options: CommonArguments & { json: boolean }) => Promise<void>;
 }
 
 /** The command line of `npm start`, `npm stop` and `npm run status`. */
@@ -40,18 +47,24 @@ export function commandLine(actions: Actions): Command {
     .option('--gateway-port <port>', 'port of the HTTP gateway on 127.0.0.1', integer(1, 65_535))
     .option('--nats-port <port>', 'port of NATS on 127.0.0.1', integer(1, 65_535))
     .option('--postgres-port <port>', 'port of Postgres on 127.0.0.1', integer(1, 65_535))
+    .addOption(stateOption())
     .action((options: StartArguments) => actions.start(options));
   program
     .command('stop')
     .description('stop the fleet and everything it started')
-    .action(() => actions.stop());
+    .addOption(stateOption())
+    .action((options: CommonArguments) => actions.stop(options));
   program
     .command('status')
     .description('show what runs')
     .option('--json', 'as JSON', false)
-    .action((options: { json: boolean }) => actions.status(options));
+    .addOption(stateOption())
+    .action((options: CommonArguments & { json: boolean }) => actions.status(options));
   return program;
 }
+
+const stateOption = (): Option =>
+  new Option('--state <folder>', 'where everything is kept, from the repository').default(stateDefault);
 
 function integer(least: number, most: number): (text: string) => number {
   return (text) => {

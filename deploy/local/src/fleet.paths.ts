@@ -1,12 +1,16 @@
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 /** Where the local fleet keeps everything: one folder, removed to start afresh. */
 export class FleetPaths {
+  /** `root` is the repository; `state` may be relative to it. */
   readonly state: string;
 
-  constructor(readonly root: string) {
-    this.state = join(root, '.tradefleet');
+  constructor(
+    readonly root: string,
+    state: string,
+  ) {
+    this.state = resolve(root, state);
     for (const folder of [this.state, this.keys, this.logs, join(this.state, 'hosts')])
       mkdirSync(folder, { recursive: true, mode: 0o700 });
   }

@@ -17,6 +17,8 @@ const service_stop_ms = 15_000;
 const agent_stop_ms = 60_000;
 const ready_ms_max = 90_000;
 const poll_ms = 100;
+/** A part that ends this often while the fleet comes up will not stay up. */
+const start_ends_max = 4;
 
 /**
  * Everything `npm start` runs, in the order of its start; `stop` goes the other way. Agents stop before NATS and
@@ -219,7 +221,8 @@ export class LocalFleet {
       } catch (error) {
         cause = error; // not up yet; told below if it never comes up
       }
-      if (this.clock.monotonicMs() > deadline_ms) {
+      const failing = waitedFor.some((name) => (this.services.get(name)?.ends ?? 0) >= start_ends_max);
+      if (failing || this.clock.monotonicMs() > deadline_ms) {
         const logs = waitedFor.map((name) => `--- ${name}\n${this.services.get(name)?.logTail() ?? ''}`);
         throw new Error(
           `Not ready after ${ready_ms_max / 1000} s. The ends of the logs:\n${logs.join('\n')}`,

@@ -1,18 +1,18 @@
 import 'reflect-metadata';
 import { ProblemError } from '#libs/contracts';
 import { repositoryRoot } from '#libs/testing';
-import { commandLine } from './arguments.js';
+import { commandLine, type CommonArguments } from './arguments.js';
 import { FleetPaths } from './fleet.paths.js';
 import { showStatus } from './status.command.js';
 import { start } from './start.command.js';
 import { stop } from './stop.command.js';
 
-const paths = new FleetPaths(repositoryRoot());
+const pathsOf = ({ state }: CommonArguments) => new FleetPaths(repositoryRoot(), state);
 
 commandLine({
-  start: (options) => start(options, paths),
-  stop: () => stop(paths),
-  status: ({ json }) => showStatus(paths, json),
+  start: (options) => start(options, pathsOf(options)),
+  stop: (options) => stop(pathsOf(options)),
+  status: (options) => showStatus(pathsOf(options), options.json),
 })
   .parseAsync()
   .catch((error: unknown) => {

@@ -25,6 +25,7 @@ export class ManagedProcess {
   private current: ServerProcess | null = null;
   private readonly stopping = new AbortController();
   private watching: Promise<void> = Promise.resolve();
+  private unexpectedEnds = 0;
 
   constructor(
     private readonly options: ManagedProcessOptions,
@@ -33,6 +34,11 @@ export class ManagedProcess {
 
   get name(): string {
     return this.options.name;
+  }
+
+  /** How often it ended unasked. */
+  get ends(): number {
+    return this.unexpectedEnds;
   }
 
   async start(): Promise<void> {
@@ -70,6 +76,7 @@ export class ManagedProcess {
       const how = await server.exited;
       if (this.stopping.signal.aborted) return;
       if (this.clock.monotonicMs() - started_ms > settled_after_ms) delay_ms = restart_delay_ms_min;
+      this.unexpectedEnds += 1;
       this.options.onUnexpectedEnd(
         `${this.name} ended (${how}); starting it again in ${delay_ms / 1000} s. Its log: ${this.options.logFile}`,
       );

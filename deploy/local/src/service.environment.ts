@@ -66,9 +66,9 @@ export function agentEnvironment(
   return {
     ...common(`agent-${host}`, address, paths),
     TRADEFLEET_HOST: host,
-    TRADEFLEET_FLEET: fleetName(paths.root),
+    TRADEFLEET_FLEET: fleetName(paths.state),
     TRADEFLEET_STATE_DIR: paths.host(host),
-    TRADEFLEET_RUN_ROOT: join('/dev/shm', fleetName(paths.root), host),
+    TRADEFLEET_RUN_ROOT: join('/dev/shm', fleetName(paths.state), host),
     TRADEFLEET_DRIVER: driver,
     TRADEFLEET_SCHEDULER_PUBLIC_KEY_FILE: keys.schedulerPublicKeyPath,
     TRADEFLEET_ON_SHUTDOWN: 'stop',
@@ -77,9 +77,9 @@ export function agentEnvironment(
   };
 }
 
-/** Checkouts on one machine have different names, so that their agents leave each other's containers alone. */
-function fleetName(root: string): string {
-  return `local-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
+/** Fleets on one machine have different names, so that their agents leave each other's containers alone. */
+function fleetName(state: string): string {
+  return `local-${createHash('sha256').update(state).digest('hex').slice(0, 8)}`;
 }
 
 /** Every agent would offer the whole machine; together they offer it once. */

@@ -59,7 +59,7 @@ async function run(
   await progress.step(`apply ${options.manifest}`, async (update) => {
     update(await applyManifest(options.manifest, paths, fleet.gateway));
   });
-  const bots = await progress.step('bots', (update) => untilBotsRun(fleet, update));
+  const bots = await progress.step('bots', (update) => untilBotsRun(fleet, options.driver, update));
   record(paths, fleet, options, true);
   progress.line(`\n${botTable(bots)}`);
   progress.line(`API   ${fleet.gatewayUrl}/api/docs  (token: ${paths.adminToken})`);
@@ -69,12 +69,16 @@ async function run(
 }
 
 /** Until every bot that should run does, or is told to be stuck. */
-async function untilBotsRun(fleet: LocalFleet, update: (detail: string) => void): Promise<Bot[]> {
+async function untilBotsRun(
+  fleet: LocalFleet,
+  driver: StartArguments['driver'],
+  update: (detail: string) => void,
+): Promise<Bot[]> {
   const deadline_ms = clock.monotonicMs() + bots_ms_max;
   for (;;) {
     const { bots, hosts } = await readFleet(fleet.gateway);
     update(summaryLine(bots, hosts));
-    const waiting = bots.filter((bot) => bot.desired === 'running' && bot.status.phase !== 'running');
+    const waiting = bots.filter((bot) => bot.desired === 'running' && !isUp(bot, driver));
     if (waiting.length === 0) return bots;
     if (clock.monotonicMs() > deadline_ms)
       throw new Error(
@@ -88,6 +92,10 @@ async function untilBotsRun(fleet: LocalFleet, update: (detail: string) => void)
     await clock.sleep(200);
   }
 }
+
+/** Running, and its first figures heard; a simulated one has none. */
+const isUp = (bot: Bot, driver: StartArguments['driver']): boolean =>
+  bot.status.phase === 'running' && (driver === 'simulated' || bot.status.observation?.equity != null);
 
 /** The live line: rewritten on a terminal, elsewhere printed when it has changed in more than amounts. */
 async function watch(fleet: LocalFleet, progress: Progress, signal: AbortSignal): Promise<void> {
