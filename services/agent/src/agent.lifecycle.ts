@@ -24,7 +24,7 @@ const flush_ms_max = 3000;
 /**
  * The order in which an agent starts and ends stands here and nowhere else.
  *
- *   keep leases -> adopt or kill -> NATS -> publish events -> register, heartbeat -> logs -> take commands
+ *   keep leases -> adopt or kill -> NATS -> register, heartbeat -> publish events -> logs -> take commands
  */
 @Injectable()
 export class AgentLifecycle {
@@ -52,9 +52,10 @@ export class AgentLifecycle {
     this.leases.start();
     await this.adoption.run(signal);
     await this.broker.open(signal);
-    this.publisher.start();
     this.upkeep.start();
     await this.heartbeats.start(signal);
+    // Not before the host is registered: until then nobody knows the key that events are signed with.
+    this.publisher.start();
     await this.logs.start();
     await this.commands.start();
     this.logger.info({ host: this.config.host, allocations: this.allocations.count }, 'agent is ready');

@@ -1,3 +1,4 @@
+import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { SystemClock, type Clock } from '#libs/clock';
 import { NestPinoLogger, type Logger } from '#libs/telemetry';
@@ -24,24 +25,28 @@ export interface RunningAgent {
   stop(): Promise<void>;
 }
 
-/** Starts an agent; resolves when it takes commands. */
-export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+/** An agent with all its parts, none of them at work yet. */
+export async function makeAgent(options: AgentOptions): Promise<INestApplicationContext> {
   const { config, logger, version, clock = new SystemClock() } = options;
-  const signal = options.signal ?? new AbortController().signal;
   const identity = await Identity.load(config.host, config.stateDir);
   const driver = options.driver ?? (await createDriver(config, logger, clock));
   const module = AgentModule.forRoot({ config, identity, driver, clock, logger, version });
-  const app = await NestFactory.createApplicationContext(module, {
+  return await NestFactory.createApplicationContext(module, {
     logger: new NestPinoLogger(logger),
     abortOnError: false,
   });
+}
+
+/** Starts an agent; resolves when it takes commands. */
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const app = await makeAgent(options);
   const lifecycle = app.get(AgentLifecycle);
   const stop = async (): Promise<void> => {
     await lifecycle.end();
     await app.close();
   };
   try {
-    await lifecycle.start(signal);
+    await lifecycle.start(options.signal ?? new AbortController().signal);
   } catch (error) {
     await stop();
     throw error;

@@ -65,6 +65,12 @@ describe('AgentDatabase', () => {
     expect(new FactsRepository(db).get('term')).toBe('8');
   });
 
+  it('refuses what comes after', async () => {
+    db.close();
+    await expect(db.commit(() => undefined)).rejects.toThrow(/not open/);
+    db = new AgentDatabase(path);
+  });
+
   it('is of one agent only', () => {
     expect(() => new AgentDatabase(path)).toThrow(StartupFault);
   });

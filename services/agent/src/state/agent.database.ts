@@ -108,7 +108,7 @@ export class AgentDatabase {
       for (const work of works) outcomes.push(this.#attempt(work));
       this.#db.exec('COMMIT');
     } catch (fault) {
-      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
+      if (this.#db.isOpen && this.#db.isTransaction) this.#db.exec('ROLLBACK');
       for (const work of works) work.settle(fault);
       return;
     }

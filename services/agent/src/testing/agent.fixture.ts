@@ -1,3 +1,4 @@
+import type { INestApplicationContext, Type } from '@nestjs/common';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,10 +6,20 @@ import { newId, type StartCommand } from '#libs/contracts';
 import { createLogger, type Logger } from '#libs/telemetry';
 import { aStartCommand, uniqueName } from '#libs/testing';
 import { AgentConfig } from '../agent.config.js';
-import { startAgent, type RunningAgent } from '../agent.process.js';
+import { AgentLifecycle } from '../agent.lifecycle.js';
+import { makeAgent } from '../agent.process.js';
+import { AllocationsService } from '../allocations/allocations.service.js';
+import { CommandServer } from '../commands/command.server.js';
 import type { Driver } from '../drivers/driver.js';
 import type { Behaviour } from '../drivers/simulated/behaviour.js';
 import { SimulatedEngine } from '../drivers/simulated/simulated.engine.js';
+import { EventPublisher } from '../events/event.publisher.js';
+import { HeartbeatService } from '../heartbeats/heartbeat.service.js';
+import { Broker } from '../host/broker.js';
+import { LeaseKeeper } from '../leases/lease-keeper.js';
+import { LogsServer } from '../logs/logs.server.js';
+import { AgentDatabase } from '../state/agent.database.js';
+import { StateUpkeep } from '../state/state-upkeep.js';
 import { FakeScheduler } from './fake.scheduler.js';
 import { writingDriver, type WritingDriverOptions } from './writing.driver.js';
 
@@ -24,7 +35,7 @@ export const steady: Behaviour = {
 /** One host with an agent, its own directories, and a scheduler of the test's. */
 export class AgentFixture {
   readonly engine = new SimulatedEngine();
-  #agent: RunningAgent | null = null;
+  #app: INestApplicationContext | null = null;
 
   private constructor(
     readonly host: string,
@@ -80,15 +91,48 @@ export class AgentFixture {
     return writingDriver({ host: this.host, engine: this.engine, behaviour: () => steady, ...options });
   }
 
-  async start(fields: Partial<AgentConfig> = {}, driver: Driver = this.driver()): Promise<RunningAgent> {
-    const config = this.config(fields);
-    this.#agent = await startAgent({ config, logger: this.logger, version: '0.0.0', driver });
-    return this.#agent;
+  async start(fields: Partial<AgentConfig> = {}, driver: Driver = this.driver()): Promise<void> {
+    const app = await makeAgent({
+      config: this.config(fields),
+      logger: this.logger,
+      version: '0.0.0',
+      driver,
+    });
+    this.#app = app;
+    await app.get(AgentLifecycle).start(new AbortController().signal);
+  }
+
+  /** A part of the running agent. */
+  part<T>(type: Type<T>): T {
+    if (this.#app === null) throw new Error('No agent is running.');
+    return this.#app.get(type);
   }
 
   async stop(): Promise<void> {
-    await this.#agent?.stop();
-    this.#agent = null;
+    const app = this.#app;
+    this.#app = null;
+    await app?.get(AgentLifecycle).end();
+    await app?.close();
+  }
+
+  /**
+   * The agent is gone from one moment to the next, as by SIGKILL: nothing more is written, sent or done to any task.
+   * The driver must hang from before on (`FragileDriver`), so that no lane can do anything either.
+   */
+  async crash(): Promise<void> {
+    const app = this.#app;
+    if (app === null) throw new Error('No agent is running.');
+    this.#app = null;
+    app.get(AgentDatabase).close();
+    // What a killed process can no longer do is kept from being done; lanes hang in the driver for good.
+    void app.get(AllocationsService).detachAll();
+    await app.get(CommandServer).close();
+    await app.get(LogsServer).close();
+    await app.get(HeartbeatService).close();
+    await app.get(LeaseKeeper).close();
+    await app.get(StateUpkeep).close();
+    await app.get(EventPublisher).close();
+    await app.get(Broker).close();
   }
 
   /** A start command for this host that the fake secrets service can grant. */
