@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { apiSubject, eventHeaders, subjects, type ApiName } from '#libs/contracts';
 import {
   connectMessaging,
@@ -64,8 +64,11 @@ describe('the scheduler', () => {
     await (await SigningKey.generate()).toNewFile(config.signingKeyPath);
     client = await nats.connect({ user: 'client', pass: password });
   });
-  afterAll(async () => {
+  afterEach(async () => {
     await Promise.all([...running].map(async (scheduler) => await scheduler.stop()));
+    running.clear();
+  });
+  afterAll(async () => {
     await client.close();
     await nats.stop();
     await postgres.stop();

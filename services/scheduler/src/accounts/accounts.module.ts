@@ -10,6 +10,5 @@ import { AccountsService } from './accounts.service.js';
   imports: [RequestsModule, OperationsModule, TenantsModule],
   controllers: [AccountsController],
   providers: [AccountRepository, AccountsService],
-  exports: [AccountRepository],
 })
 export class AccountsModule {}

@@ -20,6 +20,12 @@ const withAllocation = `
     ORDER BY a.epoch DESC LIMIT 1
   ) newest ON true`;
 
+export interface AccountOfBot {
+  readonly tenant: string;
+  /** Why no bot of the account may run; null when it is not locked. */
+  readonly lockReason: string | null;
+}
+
 export interface NewBot extends BotDefinition {
   readonly name: string;
   readonly tenant: string;
@@ -72,13 +78,13 @@ export class BotRepository {
     return await tx.findOneBy(BotEntity, { account });
   }
 
-  /** Why no bot of the account may run, or null; keeps it so until the transaction ends. */
-  async lockReason(tx: Transaction, account: string): Promise<string | null> {
-    const rows: { locked_reason: string | null }[] = await tx.query(
-      'SELECT locked_reason FROM scheduler.accounts WHERE name = $1 FOR SHARE',
+  /** What a bot has to know of its account; keeps others from locking or unlocking it until the transaction ends. */
+  async holdAccount(tx: Transaction, account: string): Promise<AccountOfBot | null> {
+    const rows: AccountOfBot[] = await tx.query(
+      'SELECT tenant, locked_reason AS "lockReason" FROM scheduler.accounts WHERE name = $1 FOR SHARE',
       [account],
     );
-    return rows[0]?.locked_reason ?? null;
+    return rows[0] ?? null;
   }
 
   /** By name; with `host`, those that live there. */

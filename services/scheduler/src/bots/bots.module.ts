@@ -1,5 +1,4 @@
 import { Module } from '@nestjs/common';
-import { AccountsModule } from '../accounts/accounts.module.js';
 import { OperationsModule } from '../operations/operations.module.js';
 import { RequestsModule } from '../requests/requests.module.js';
 import { BotRepository } from './bot.repository.js';
@@ -7,7 +6,7 @@ import { BotsController } from './bots.controller.js';
 import { BotsService } from './bots.service.js';
 
 @Module({
-  imports: [RequestsModule, OperationsModule, AccountsModule],
+  imports: [RequestsModule, OperationsModule],
   controllers: [BotsController],
   providers: [BotRepository, BotsService],
 })

@@ -1,6 +1,5 @@
 import type { ApiParsed, ApiResponse, Bot, DesiredState } from '#libs/contracts';
 import { Injectable } from '@nestjs/common';
-import { AccountRepository } from '../accounts/account.repository.js';
 import type { BotEntity } from '../database/entities/index.js';
 import { refusal } from '../errors.js';
 import { ObservationStore } from '../heartbeats/observation.store.js';
@@ -36,7 +35,6 @@ export class BotsService {
   constructor(
     private readonly changes: ChangesService,
     private readonly bots: BotRepository,
-    private readonly accounts: AccountRepository,
     private readonly operations: OperationTracker,
     private readonly observations: ObservationStore,
   ) {}
@@ -44,15 +42,15 @@ export class BotsService {
   async create(request: ApiParsed<'bots.create'>, asker: Asker): Promise<Accepted> {
     const { name, account: accountName, desired } = request;
     return await this.changes.carryOut('bots.create', request, asker, async (change) => {
-      const lockReason = await this.bots.lockReason(change.tx, accountName);
-      const account = await this.accounts.find(accountName, change.tx);
+      const account = await this.bots.holdAccount(change.tx, accountName);
       if (account === null) throw refusal.accountNotFound(accountName);
       const bot = { ...definitionOf(request), name, tenant: account.tenant, account: accountName, desired };
       if (!(await this.bots.insert(change.tx, { ...bot, by: change.actor }))) {
         throw await this.taken(change, name, accountName);
       }
       // After the insertion: a name that is taken is the more useful answer.
-      if (desired === 'running' && lockReason !== null) throw refusal.accountLocked(accountName, lockReason);
+      if (desired === 'running' && account.lockReason !== null)
+        throw refusal.accountLocked(accountName, account.lockReason);
       return await this.accept(change, 'create', bot, { generation: 1, desired });
     });
   }
@@ -88,10 +86,11 @@ export class BotsService {
   async start(request: ApiParsed<'bots.start'>, asker: Asker): Promise<Accepted> {
     return await this.changes.carryOut('bots.start', request, asker, async (change) => {
       // The account is held before the bot, in the order of accounts.lock.
-      const account = (await this.bots.find(request.name, change.tx))?.account;
-      const lockReason = account === undefined ? null : await this.bots.lockReason(change.tx, account);
+      const known = await this.bots.find(request.name, change.tx);
+      const account = known === null ? null : await this.bots.holdAccount(change.tx, known.account);
       const bot = await this.hold(change, request);
-      if (lockReason !== null) throw refusal.accountLocked(bot.account, lockReason);
+      if (account !== null && account.lockReason !== null)
+        throw refusal.accountLocked(bot.account, account.lockReason);
       return await this.bringTo(change, 'start', bot, 'running', request.reason);
     });
   }

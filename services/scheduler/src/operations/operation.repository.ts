@@ -48,16 +48,14 @@ export class OperationRepository {
     const { id, kind, by, targets } = operation;
     const state: OperationState = targets.length === 0 ? 'succeeded' : 'running';
     await tx.query(
-      `INSERT INTO scheduler.operations (id, kind, state, requested_by, total) VALUES ($1, $2, $3, $4, $5)`,
-      [id, kind, state, by, targets.length],
-    );
-    if (targets.length === 0) return;
-    await tx.query(
-      `INSERT INTO scheduler.operation_targets (operation, bot, generation, goal, host, state)
-       SELECT $1, bot, generation, goal, host, 'running'
-       FROM jsonb_to_recordset($2::jsonb) AS t (bot text, generation integer, goal text, host text)
+      `WITH operation AS (
+         INSERT INTO scheduler.operations (id, kind, state, requested_by, total) VALUES ($1, $2, $3, $4, $5)
+         RETURNING id)
+       INSERT INTO scheduler.operation_targets (operation, bot, generation, goal, host, state)
+       SELECT operation.id, bot, generation, goal, host, 'running'
+       FROM operation, jsonb_to_recordset($6::jsonb) AS t (bot text, generation integer, goal text, host text)
        ORDER BY bot`,
-      [id, JSON.stringify(targets)],
+      [id, kind, state, by, targets.length, JSON.stringify(targets)],
     );
   }
 
