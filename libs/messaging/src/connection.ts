@@ -52,6 +52,8 @@ export async function openConnection(options: ConnectOptions, clock: Clock): Pro
     ignoreAuthErrorAbort: true,
     pingInterval: ping_interval_ms,
     maxPingOut: 2,
+    // Otherwise the client takes a stack trace for every request and publish, in case it should fail.
+    noAsyncTraces: true,
     ...(options.user === undefined ? {} : { user: options.user, inboxPrefix: inboxPrefixOf(options.user) }),
     ...(options.password === undefined ? {} : { pass: options.password }),
     ...(options.inboxPrefix === undefined ? {} : { inboxPrefix: options.inboxPrefix }),

@@ -55,14 +55,12 @@ export function createLogger({ service, level = 'info', fields = {}, destination
     destination ?? pino.destination(1),
   );
   // Pino leaves the fields of children to whoever makes them; they are cleaned as all others. Children inherit this.
-  const pinoChild = Reflect.get(logger, 'child') as (
-    this: Logger,
-    bindings: Bindings,
-    options?: ChildLoggerOptions,
-  ) => Logger;
+  const prototype = Object.getPrototypeOf(logger) as {
+    child(this: Logger, bindings: Bindings, options?: ChildLoggerOptions): Logger;
+  };
   Object.defineProperty(logger, 'child', {
     value(this: Logger, bindings: Bindings, childOptions?: ChildLoggerOptions): Logger {
-      return pinoChild.call(this, redactFields(bindings), childOptions);
+      return prototype.child.call(this, redactFields(bindings), childOptions);
     },
   });
   return logger;
