@@ -87,7 +87,7 @@ describe('containerSpec', () => {
             ReadOnly: false,
             BindOptions: { Propagation: 'rprivate' },
           },
-          { Type: 'volume', Source: 'tf-acme-1001', Target: '/config', ReadOnly: false },
+          { Type: 'volume', Source: 'tf.fleet.acme-1001', Target: '/config', ReadOnly: false },
         ],
         RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
         AutoRemove: false,
@@ -112,7 +112,8 @@ describe('containerSpec', () => {
 
   it.each(['', '../etc', 'a/b', 'A', '-a', `a${'b'.repeat(40)}`])('makes no name of "%s"', (account) => {
     expect(() => containerName(account)).toThrow();
-    expect(() => volumeName(account)).toThrow();
+    expect(() => volumeName('fleet', account)).toThrow();
+    expect(() => volumeName(account, 'account')).toThrow();
     expect(() => networkName(account)).toThrow();
   });
 });

@@ -28,8 +28,12 @@ export interface ContainerSettings {
 
 /** One holder per account on an engine: the name is the mutex. */
 export const containerName = (account: string): string => `bot-${Name.parse(account)}`;
-/** Kept from one allocation of the account to the next: the terminal's profile. */
-export const volumeName = (account: string): string => `tf-${Name.parse(account)}`;
+/**
+ * Kept from one allocation of the account to the next: the terminal's profile. Dots are in no name, so no two fleets
+ * and accounts share one.
+ */
+export const volumeName = (fleet: string, account: string): string =>
+  `tf.${Name.parse(fleet)}.${Name.parse(account)}`;
 export const networkName = (allocation: string): string => `tf-${Id.parse(allocation)}`;
 
 /** What dockerode's types know, and what they do not yet. */
@@ -55,7 +59,7 @@ export function containerSpec(task: TaskSpec, settings: ContainerSettings): Cont
       ...limitsOf(task),
       ...namespaces(settings),
       ...networking(task, settings),
-      ...storage(task),
+      ...storage(task, settings),
       // A container that comes back by itself would trade without anybody having asked.
       RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
       AutoRemove: false,
@@ -127,7 +131,7 @@ const noNamesFromOutside = {
   DnsOptions: ['timeout:1', 'attempts:1'],
 };
 
-function storage(task: TaskSpec): HostBody {
+function storage(task: TaskSpec, settings: ContainerSettings): HostBody {
   return {
     Tmpfs: { '/tmp': `rw,noexec,nosuid,nodev,size=${TMP_MIB}m,mode=1777` },
     Mounts: [
@@ -145,7 +149,12 @@ function storage(task: TaskSpec): HostBody {
         ReadOnly: false,
         BindOptions: { Propagation: 'rprivate' },
       },
-      { Type: 'volume', Source: volumeName(task.account), Target: '/config', ReadOnly: false },
+      {
+        Type: 'volume',
+        Source: volumeName(settings.fleet, task.account),
+        Target: '/config',
+        ReadOnly: false,
+      },
     ],
   };
 }

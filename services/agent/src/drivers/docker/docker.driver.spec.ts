@@ -70,7 +70,7 @@ describe('the docker driver', () => {
       expect.arrayContaining([
         ['bind', task.runDir, '/run/tradefleet', false, 'rprivate'],
         ['bind', join(task.runDir, 'out'), '/run/tradefleet/out', true, 'rprivate'],
-        ['volume', `tf-${task.account}`, '/config', true],
+        ['volume', `tf.${harness.fleet}.${task.account}`, '/config', true],
       ]),
     );
     const network = z

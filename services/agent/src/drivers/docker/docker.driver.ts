@@ -40,6 +40,8 @@ import { sampleOf } from './usage.js';
 const WAIT_ROUND_MS = 60_000;
 /** From SIGKILL to dead; longer means that the kernel or the engine is stuck. */
 const KILL_MS = 15_000;
+/** Removals do not wait for starts nor the other way round; kills and stops wait for nobody. */
+const REMOVALS_PARALLEL_MAX = 8;
 const REMOVE_ATTEMPTS_MAX = 50;
 const REMOVE_PAUSE_MS = 200;
 
@@ -55,6 +57,7 @@ export class DockerDriver implements Driver {
   private readonly meter = new CpuMeter();
   private readonly starts: Semaphore;
   private readonly creations: Semaphore;
+  private readonly removals: Semaphore;
   private readonly closing = new AbortController();
   private cgroupNamespace: boolean | null = null;
 
@@ -72,6 +75,7 @@ export class DockerDriver implements Driver {
     const onFull = (): Error => new DriverError('engine-refused', 'too many bots wait for the engine', true);
     this.starts = new Semaphore(settings.startsParallelMax, WAITING_MAX, onFull);
     this.creations = new Semaphore(settings.startsParallelMax, WAITING_MAX, onFull);
+    this.removals = new Semaphore(REMOVALS_PARALLEL_MAX, WAITING_MAX, onFull);
   }
 
   async fingerprint(): Promise<Fingerprint> {
@@ -159,15 +163,19 @@ export class DockerDriver implements Driver {
   }
 
   async destroy(task: TaskRef): Promise<void> {
-    const allocation = await this.allocationOf(task);
-    await this.removeContainer(task.id);
-    if (allocation !== null) await this.networks.remove(allocation);
+    await this.removals.run(async () => {
+      const allocation = await this.allocationOf(task);
+      await this.removeContainer(task.id);
+      if (allocation !== null) await this.networks.remove(allocation);
+    });
   }
 
   async discard(task: TaskSpec): Promise<void> {
-    const container = await this.names.held(task, this.settings.fleet);
-    if (container !== null) await this.removeContainer(container.Id);
-    await this.networks.remove(task.allocation);
+    await this.removals.run(async () => {
+      const container = await this.names.held(task, this.settings.fleet);
+      if (container !== null) await this.removeContainer(container.Id);
+      await this.networks.remove(task.allocation);
+    });
   }
 
   async sweep(live: ReadonlySet<string>): Promise<number> {
@@ -221,7 +229,7 @@ export class DockerDriver implements Driver {
   }
 
   private async ensureVolume(task: TaskSpec): Promise<void> {
-    const name = volumeName(task.account);
+    const name = volumeName(this.settings.fleet, task.account);
     const { Labels } = await this.engine.volume(name, accountLabelsOf(task, this.settings.fleet));
     // A volume may hold another tenant's terminal profile, should the account's name have been used before.
     if (Labels?.[label.fleet] === this.settings.fleet && Labels[label.tenant] === task.tenant) return;

@@ -50,6 +50,18 @@ describe('networks of allocations', () => {
     blind.close();
   });
 
+  it('are found again also when the pool is used up', async () => {
+    const pool = aPool(29);
+    const [task, late] = [aTask(), aTask()];
+    await new Networks(engine, fleet, pool).ensure(task, true);
+    const networks = new Networks(engine, fleet, pool);
+    await networks.ensure(task, true);
+    await expect(networks.ensure(late, true)).rejects.toMatchObject({ fault: 'no-capacity', retry: true });
+    await networks.remove(task.allocation);
+    await networks.ensure(late, true);
+    await networks.remove(late.allocation);
+  });
+
   it('are refused when the name is somebody else’s', async () => {
     const task = aTask();
     const foreign = await docker.createNetwork({ Name: networkName(task.allocation), Internal: true });

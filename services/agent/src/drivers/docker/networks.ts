@@ -1,7 +1,8 @@
+import { Id } from '#libs/contracts';
 import { createHash } from 'node:crypto';
 import { DriverError, type TaskSpec } from '../driver.js';
 import { networkName } from './container-spec.js';
-import type { DockerEngine } from './docker.engine.js';
+import type { DockerEngine, NetworkRequest } from './docker.engine.js';
 import type { Network } from './engine-answers.js';
 import { label, labelsOf } from './labels.js';
 import { formatSubnet, freeSubnet, parseSubnet, type Subnet } from './subnets.js';
@@ -12,6 +13,12 @@ const DETACH_ATTEMPTS_MAX = 3;
 
 /** One bridge network for each allocation, with an explicit /29: the engine's default pools end after about 27. */
 export class Networks {
+  /**
+   * Subnets thought to be taken, by their text. Only the engine knows, and it refuses what overlaps; but listing all
+   * networks for each new one takes seconds on an engine with many, so they are listed only when a guess was wrong.
+   */
+  private taken: Map<string, Subnet> | null = null;
+
   constructor(
     private readonly engine: DockerEngine,
     private readonly fleet: string,
@@ -21,33 +28,38 @@ export class Networks {
   /** Creates the allocation's network unless it is there. Throws `no-capacity` when the pool is used up. */
   async ensure(task: TaskSpec, internal: boolean): Promise<void> {
     const name = networkName(task.allocation);
-    if (await this.exists(task, name, internal)) return;
     const labels = labelsOf(task, this.fleet);
     const refused: Subnet[] = [];
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-      const subnet = freeSubnet(this.pool, [...(await this.taken()), ...refused], seedOf(task.allocation));
-      if (subnet === null) throw this.exhausted();
-      const outcome = await this.engine.createNetwork({
-        name,
-        subnet: formatSubnet(subnet),
-        internal,
-        labels,
-      });
+      const subnet = await this.choose(task.allocation, refused);
+      if (subnet === null) {
+        if (await this.exists(task, name, internal)) return;
+        throw this.exhausted();
+      }
+      const outcome = await this.create({ name, subnet: formatSubnet(subnet), internal, labels }, subnet);
       if (outcome === 'created') return;
       if (outcome === 'exists' && (await this.exists(task, name, internal))) return;
-      // Taken in between, or by something that the engine does not list.
-      if (outcome === 'overlap') refused.push(subnet);
+      if (outcome === 'overlap') {
+        // Taken by another agent since, or by something that the engine does not list.
+        refused.push(subnet);
+        this.taken = null;
+      }
     }
     throw new DriverError('no-capacity', `no free network found in ${ATTEMPTS_MAX} attempts`, true);
   }
 
-  /** Removes every network of the allocation, detaching by force what a crash of the engine left attached. */
+  /** Removes the allocation's network, detaching by force what a crash of the engine left attached. */
   async remove(allocation: string): Promise<number> {
-    const networks = await this.engine.networks({
-      label: [`${label.fleet}=${this.fleet}`, `${label.allocation}=${allocation}`],
-    });
-    for (const network of networks) await this.removeOne(network.Id);
-    return networks.length;
+    // What calls itself so has not been named by us.
+    if (!Id.safeParse(allocation).success) return 0;
+    const network = await this.engine.network(networkName(allocation));
+    const labels = network?.Labels;
+    if (network === null || labels?.[label.fleet] !== this.fleet || labels[label.allocation] !== allocation) {
+      return 0;
+    }
+    await this.removeOne(network.Id);
+    for (const subnet of subnetsOf(network)) this.taken?.delete(formatSubnet(subnet));
+    return 1;
   }
 
   /** Allocations of this host that have a network. */
@@ -79,8 +91,32 @@ export class Networks {
     throw new DriverError('engine-refused', `network ${id} stays in use`, true);
   }
 
-  private async taken(): Promise<Subnet[]> {
-    return (await this.engine.networks()).flatMap(subnetsOf);
+  /** A subnet that seems free, marked as taken from here on; null when there is none. */
+  private async choose(allocation: string, refused: readonly Subnet[]): Promise<Subnet | null> {
+    const seed = seedOf(allocation);
+    const free = (taken: Map<string, Subnet>): Subnet | null =>
+      freeSubnet(this.pool, [...taken.values(), ...refused], seed);
+    const guessed = this.taken === null ? null : free(this.taken);
+    const subnet = guessed ?? free(await this.list());
+    if (subnet !== null) this.taken?.set(formatSubnet(subnet), subnet);
+    return subnet;
+  }
+
+  private async create(request: NetworkRequest, subnet: Subnet): ReturnType<DockerEngine['createNetwork']> {
+    let outcome: Awaited<ReturnType<DockerEngine['createNetwork']>> | null = null;
+    try {
+      outcome = await this.engine.createNetwork(request);
+      return outcome;
+    } finally {
+      if (outcome !== 'created') this.taken?.delete(formatSubnet(subnet));
+    }
+  }
+
+  private async list(): Promise<Map<string, Subnet>> {
+    const subnets = (await this.engine.networks()).flatMap(subnetsOf);
+    const taken = new Map(subnets.map((subnet) => [formatSubnet(subnet), subnet]));
+    this.taken = taken;
+    return taken;
   }
 
   private exhausted(): DriverError {
