@@ -9,8 +9,10 @@ import {
 import { Outbox, OutboxRelay, PersistenceModule } from '#libs/persistence';
 import { TelemetryModule, type Logger } from '#libs/telemetry';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
 import { DataSource } from 'typeorm';
 import { AfterCommit } from './database/after-commit.js';
+import { DatabaseUnavailableFilter } from './database/database-unavailable.filter.js';
 import { entities } from './database/entities/index.js';
 import { schedulerSchema } from './database/migrations/index.js';
 import { LEADERSHIP_DATABASE, RUNTIME_SETTINGS, runtimeSettings } from './runtime.settings.js';
@@ -53,7 +55,7 @@ export class PlatformModule {
           }),
         }),
       ],
-      providers,
+      providers: [...providers, { provide: APP_FILTER, useClass: DatabaseUnavailableFilter }],
       exports: providers,
     };
   }
