@@ -7,11 +7,15 @@ import {
   CredentialPassword,
   type ErrorCode,
   errorCodes,
+  FleetEvent,
+  type HttpRoute,
   LogsReply,
+  Name,
+  Problem,
 } from '#libs/contracts';
 import { z } from 'zod';
-
-type Json = Record<string, unknown>;
+import { ComponentSchemas, type Json } from './component.schemas.js';
+import { requestExamples } from './request.examples.js';
 
 /** Codes of the HTTP door itself. */
 const doorErrors: readonly ErrorCode[] = ['unauthenticated'];
@@ -21,12 +25,16 @@ const doorErrors: readonly ErrorCode[] = ['unauthenticated'];
  * Fields named in a path are parameters; idempotency key and expected generation are headers.
  */
 export function openApiDocument(): Json {
+  const schemas = new ComponentSchemas('openapi-3.0');
   const paths: Record<string, Json> = {};
   for (const name of apiNames) {
     const { method, path } = api[name].http;
-    paths[`/api/v1${path}`] = { ...paths[`/api/v1${path}`], [method.toLowerCase()]: operation(name) };
+    paths[`/api/v1${path}`] = {
+      ...paths[`/api/v1${path}`],
+      [method.toLowerCase()]: operation(name, schemas),
+    };
   }
-  Object.assign(paths, extraPaths());
+  Object.assign(paths, extraPaths(schemas));
   return {
     openapi: '3.0.3',
     info: {
@@ -39,18 +47,18 @@ export function openApiDocument(): Json {
     },
     servers: [{ url: 'http://127.0.0.1:7400', description: 'The gateway listens on loopback only' }],
     security: [{ adminToken: [] }],
-    tags: [...new Set(apiNames.map((name) => api[name].entity))].map((name) => ({ name })),
+    tags: [...new Set(apiNames.map((name) => api[name].entity)), 'health'].map((name) => ({ name })),
     paths,
     components: {
       securitySchemes: { adminToken: { type: 'http', scheme: 'bearer' } },
-      schemas: componentSchemas(),
+      schemas: schemas.components(),
     },
   };
 }
 
-function operation(name: ApiName): Json {
+function operation(name: ApiName, schemas: ComponentSchemas): Json {
   const { entity, verb, summary, response, errors, http } = api[name] as ApiOperation;
-  const { parameters, body } = requestParts(name);
+  const { parameters, body, example } = requestParts(name, schemas);
   return {
     operationId: name,
     tags: [entity],
@@ -59,26 +67,42 @@ function operation(name: ApiName): Json {
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === null
       ? {}
-      : { requestBody: { required: true, content: { 'application/json': { schema: body } } } }),
+      : { requestBody: { required: true, content: { 'application/json': { schema: body, ...example } } } }),
     responses: {
       [http.status]: {
-        description: 'Done',
-        content: { 'application/json': { schema: refOrSchema(response, 'output') } },
+        description: successes[http.status],
+        content: { 'application/json': { schema: schemas.of(response, 'output') } },
       },
-      ...problemResponses([...commonErrors, ...doorErrors, ...errors]),
+      ...problemResponses([...commonErrors, ...doorErrors, ...errors], schemas),
     },
   };
 }
 
+const successes: Record<HttpRoute['status'], string> = {
+  200: 'Done',
+  201: 'Made',
+  202: 'Accepted; `operations.wait` tells how it ends',
+};
+
+interface RequestParts {
+  readonly parameters: Json[];
+  readonly body: Json | null;
+  readonly example: { example?: Json };
+}
+
 /** Where each field of a request goes over HTTP; mirrors `toHttpRequest` of the client. */
-function requestParts(name: ApiName): { parameters: Json[]; body: Json | null } {
+function requestParts(name: ApiName, schemas: ComponentSchemas): RequestParts {
   if (name === 'credentials.set')
     return {
-      parameters: [pathParameter('account', nameSchema)],
-      body: refOrSchema(CredentialPassword, 'input'),
+      parameters: [pathParameter('account', schemas.of(Name, 'input'))],
+      body: schemas.of(CredentialPassword, 'input'),
+      example: { example: { password: 'as the broker gave it' } },
     };
   const { request, http } = api[name] as ApiOperation;
-  const schema = toSchema(request, 'input') as { properties: Record<string, Json>; required?: string[] };
+  const schema = schemas.inline(request, 'input') as {
+    properties: Record<string, Json>;
+    required?: string[];
+  };
   const inPath = [...http.path.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '');
   const parameters = inPath.map((field) => pathParameter(field, schema.properties[field] ?? {}));
   const rest = Object.entries(schema.properties).filter(([field]) => !inPath.includes(field));
@@ -90,7 +114,7 @@ function requestParts(name: ApiName): { parameters: Json[]; body: Json | null } 
   if (http.method === 'GET' || http.method === 'DELETE') {
     for (const [field, fieldSchema] of fields)
       parameters.push({ name: field, in: 'query', required: required.includes(field), schema: fieldSchema });
-    return { parameters, body: null };
+    return { parameters, body: null, example: {} };
   }
   const body = {
     type: 'object',
@@ -98,10 +122,15 @@ function requestParts(name: ApiName): { parameters: Json[]; body: Json | null } 
     ...(required.length === 0 ? {} : { required }),
     additionalProperties: false,
   };
-  return { parameters, body };
+  return { parameters, body, example: exampleOf(name, new Set(fields.map(([field]) => field))) };
 }
 
-const nameSchema = { $ref: '#/components/schemas/Name' };
+/** The example of the operation's request, as far as it goes into the body. */
+function exampleOf(name: ApiName, inBody: ReadonlySet<string>): { example?: Json } {
+  const whole = requestExamples[name];
+  if (whole === undefined) return {};
+  return { example: Object.fromEntries(Object.entries(whole).filter(([field]) => inBody.has(field))) };
+}
 
 const pathParameter = (name: string, schema: Json): Json => ({ name, in: 'path', required: true, schema });
 
@@ -121,92 +150,115 @@ const generationParameter = (): Json => ({
   schema: { type: 'string', pattern: '^"\\d{1,10}"$', example: '"3"' },
 });
 
+const json = (schema: Json, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+});
+
 /** What HTTP has beyond the API operations. */
-function extraPaths(): Record<string, Json> {
-  const json = (schema: Json, description: string) => ({
-    description,
-    content: { 'application/json': { schema } },
-  });
+function extraPaths(schemas: ComponentSchemas): Record<string, Json> {
   return {
-    '/api/v1/events/stream': {
-      get: {
-        operationId: 'events.stream',
-        tags: ['events'],
-        summary: 'Events as they happen, as server-sent events',
-        parameters: [
-          {
-            name: 'entity',
-            in: 'query',
-            required: false,
-            schema: { type: 'string', pattern: '^[a-z]{1,40}$' },
-          },
-          {
-            name: 'Last-Event-ID',
-            in: 'header',
-            required: false,
-            schema: { type: 'string', pattern: '^\\d{1,15}$' },
-          },
-        ],
-        responses: {
-          200: {
-            description: 'A stream of events',
-            content: { 'text/event-stream': { schema: { type: 'string' } } },
-          },
-          ...problemResponses(['invalid_request', 'unauthenticated', 'unavailable']),
-        },
-      },
-    },
-    '/api/v1/bots/{name}/logs': {
-      get: {
-        operationId: 'bots.logs',
-        tags: ['bots'],
-        summary: "The last lines of a bot's output, oldest first",
-        parameters: [
-          pathParameter('name', nameSchema),
-          {
-            name: 'lines',
-            in: 'query',
-            required: false,
-            schema: { type: 'integer', minimum: 1, maximum: 1000, default: 200 },
-          },
-        ],
-        responses: {
-          200: json(refOrSchema(LogsReply, 'output'), 'The lines'),
-          ...problemResponses([
-            'bot_not_found',
-            'invalid_transition',
-            'invalid_request',
-            'unauthenticated',
-            'unavailable',
-            'timeout',
-          ]),
-        },
-      },
-    },
+    '/api/v1/events/stream': { get: eventStream(schemas) },
+    '/api/v1/bots/{name}/logs': { get: botLogs(schemas) },
     '/healthz': {
       get: {
         operationId: 'health.alive',
+        tags: ['health'],
         security: [],
         summary: 'Whether the gateway runs',
-        responses: { 200: json({ type: 'object' }, 'It does') },
+        responses: { 200: json(schemas.inline(Alive, 'output'), 'It does') },
       },
     },
     '/readyz': {
       get: {
         operationId: 'health.ready',
+        tags: ['health'],
         security: [],
         summary: 'Whether everything the gateway needs answers',
         responses: {
-          200: json({ type: 'object' }, 'It does'),
-          503: json({ type: 'object' }, 'A part does not'),
+          200: json(schemas.inline(Readiness, 'output'), 'It does'),
+          503: json(schemas.inline(Readiness, 'output'), 'A part does not'),
         },
       },
     },
   };
 }
 
+const Alive = z.strictObject({ status: z.literal('ok') });
+const Component = z.enum(['ok', 'unavailable']);
+const Readiness = z.strictObject({
+  status: z.enum(['ok', 'degraded']),
+  components: z.strictObject({ nats: Component, scheduler: Component, audit: Component, secrets: Component }),
+});
+
+function eventStream(schemas: ComponentSchemas): Json {
+  return {
+    operationId: 'events.stream',
+    tags: ['events'],
+    summary: 'Events as they happen, as server-sent events',
+    description:
+      'Each message has the event name `event`, an id to go on from, and one event (`x-event-data`) as its data.',
+    parameters: [
+      {
+        name: 'entity',
+        in: 'query',
+        required: false,
+        description: 'Events of one kind of entity only.',
+        schema: { type: 'string', pattern: '^[a-z]{1,40}$', example: 'allocation' },
+      },
+      {
+        name: 'Last-Event-ID',
+        in: 'header',
+        required: false,
+        description: 'Id of the last message that was read: what came after it is sent first.',
+        schema: { type: 'string', pattern: '^\\d{1,15}$' },
+      },
+    ],
+    responses: {
+      200: {
+        description: 'A stream of events',
+        content: { 'text/event-stream': { schema: { type: 'string' } } },
+        'x-event-data': schemas.of(FleetEvent, 'output'),
+      },
+      ...problemResponses(['invalid_request', 'unauthenticated', 'unavailable', 'internal'], schemas),
+    },
+  };
+}
+
+function botLogs(schemas: ComponentSchemas): Json {
+  return {
+    operationId: 'bots.logs',
+    tags: ['bots'],
+    summary: "The last lines of a bot's output, oldest first",
+    parameters: [
+      pathParameter('name', schemas.of(Name, 'input')),
+      {
+        name: 'lines',
+        in: 'query',
+        required: false,
+        schema: { type: 'integer', minimum: 1, maximum: 1000, default: 200 },
+      },
+    ],
+    responses: {
+      200: json(schemas.of(LogsReply, 'output'), 'The lines'),
+      ...problemResponses(
+        [
+          'bot_not_found',
+          'invalid_transition',
+          'invalid_request',
+          'unauthenticated',
+          'unavailable',
+          'timeout',
+          'internal',
+        ],
+        schemas,
+      ),
+    },
+  };
+}
+
 /** One response a status, naming the codes it may carry. */
-function problemResponses(codes: readonly ErrorCode[]): Json {
+function problemResponses(codes: readonly ErrorCode[], schemas: ComponentSchemas): Json {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of new Set(codes)) {
     const { status } = errorCodes[code];
@@ -217,63 +269,19 @@ function problemResponses(codes: readonly ErrorCode[]): Json {
       status,
       {
         description: some.map((code) => `\`${code}\`: ${errorCodes[code].title}`).join('; '),
-        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+        ...problemHeaders(some),
+        content: { 'application/problem+json': { schema: schemas.of(Problem, 'output') } },
       },
     ]),
   );
 }
 
-/** Every named schema of the contracts, as answers show it; requests are written out where they are used. */
-function componentSchemas(): Json {
-  return Object.fromEntries(Object.entries(namedSchemas('output')).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-/** A reference for what answers show; a request is written out, so that its defaults are optional in it. */
-function refOrSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
-  const id = z.globalRegistry.get(schema)?.['id'];
-  if (typeof id !== 'string')
-    throw new Error('Name the schema with .meta({ id }) so that the API can refer to it.');
-  return io === 'output' ? { $ref: `#/components/schemas/${id}` } : toSchema(schema, io);
-}
-
-function toSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
-  const id = z.globalRegistry.get(schema)?.['id'];
-  const found = typeof id === 'string' ? namedSchemas(io)[id] : undefined;
-  if (found === undefined)
-    throw new Error('Name the schema with .meta({ id }) so that the API can describe it.');
-  return found;
-}
-
-const cached = new Map<'input' | 'output', Record<string, Json>>();
-
-function namedSchemas(io: 'input' | 'output'): Record<string, Json> {
-  const known = cached.get(io);
-  if (known !== undefined) return known;
-  const { schemas } = z.toJSONSchema(z.globalRegistry, {
-    target: 'openapi-3.0',
-    io,
-    unrepresentable: 'any',
-    uri: (id) => `#/components/schemas/${id}`,
-  });
-  const cleaned = Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, clean(schema)]));
-  cached.set(io, cleaned);
-  return cleaned;
-}
-
-/** OpenAPI 3.0 knows neither `$schema` nor `id` nor `$defs`; what refers to a definition refers to the component. */
-function clean(value: unknown): Json {
-  return JSON.parse(
-    JSON.stringify(value, (key, inner: unknown) => {
-      if (
-        key === '$schema' ||
-        (key === 'id' && typeof inner === 'string') ||
-        key === '$defs' ||
-        key === '$id'
-      )
-        return undefined;
-      if (key === '$ref' && typeof inner === 'string')
-        return inner.replace('#/$defs/', '#/components/schemas/');
-      return inner;
-    }),
-  ) as Json;
+function problemHeaders(codes: readonly ErrorCode[]): Json {
+  const headers = {
+    ...(codes.some((code) => errorCodes[code].retry)
+      ? { 'Retry-After': { description: 'Seconds to wait first.', schema: { type: 'integer' } } }
+      : {}),
+    ...(codes.includes('unauthenticated') ? { 'WWW-Authenticate': { schema: { type: 'string' } } } : {}),
+  };
+  return Object.keys(headers).length === 0 ? {} : { headers };
 }

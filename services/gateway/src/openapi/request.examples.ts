@@ -1,0 +1,38 @@
+import type { ApiName, ApiRequest } from '#libs/contracts';
+
+/** A request of each operation that has a body, as a person would send it. Checked against the schemas by the spec. */
+export const requestExamples: { readonly [N in ApiName]?: ApiRequest<N> } = {
+  'tenants.create': { name: 'acme', displayName: 'Acme Capital' },
+  'accounts.create': { name: 'acme-eurusd', tenant: 'acme', server: 'Paper-Demo', login: 10_000_001 },
+  'accounts.lock': { name: 'acme-eurusd', reason: 'The broker asks questions' },
+  'accounts.unlock': { name: 'acme-eurusd', reason: 'Answered' },
+  'bots.create': {
+    name: 'acme-trend',
+    account: 'acme-eurusd',
+    runtime: 'paper',
+    parameters: { symbol: 'EURUSD' },
+    resources: { memoryMiB: 128 },
+    policies: { onHostLost: 'reschedule' },
+  },
+  'bots.update': { name: 'acme-trend', parameters: { symbol: 'GBPUSD' } },
+  'bots.start': { name: 'acme-trend', reason: 'Markets are open' },
+  'bots.stop': { name: 'acme-trend', reason: 'Weekend' },
+  'hosts.drain': { name: 'host-a', reason: 'New kernel' },
+  'hosts.ready': { name: 'host-a' },
+  'fleet.plan': {
+    manifest: {
+      apiVersion: 'tradefleet/v1',
+      tenants: [
+        {
+          name: 'acme',
+          accounts: [{ name: 'acme-eurusd', server: 'Paper-Demo', login: 10_000_001 }],
+          bots: [{ name: 'acme-trend', account: 'acme-eurusd', runtime: 'paper' }],
+        },
+      ],
+    },
+  },
+  'fleet.apply': {
+    manifest: { apiVersion: 'tradefleet/v1', tenants: [{ name: 'acme' }] },
+    version: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+  },
+};
