@@ -63,7 +63,7 @@ export class ConsumerWorker {
   ) {
     const { spec, batch } = options;
     const concurrency = options.concurrency ?? (batch === undefined ? concurrency_default : 1);
-    this.held = new HeldMessages(spec.ack_wait_ms, messaging.clock);
+    this.held = new HeldMessages(spec.ack_wait_ms, messaging.clock, () => messaging.isConnected());
     this.settlement = new Settlement(messaging, spec, backoff);
     this.queue = new WorkQueue<Item>(
       {

@@ -13,6 +13,7 @@ export class HeldMessages {
   constructor(
     private readonly ack_wait_ms: number,
     private readonly clock: Clock,
+    private readonly isConnected: () => boolean,
   ) {}
 
   add(message: JsMsg): void {
@@ -40,7 +41,8 @@ export class HeldMessages {
       } catch {
         return; // aborted by `stop`
       }
-      for (const message of this.held) message.working();
+      // While the connection is away the client would keep every such word, for as long as that lasts.
+      if (this.isConnected()) for (const message of this.held) message.working();
     }
   }
 

@@ -1,5 +1,5 @@
 import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
-import type { ConsumerSpec } from '#libs/contracts';
+import { ProblemError, type ConsumerSpec } from '#libs/contracts';
 import { backoffMs } from '../connection.js';
 import type { Messaging } from '../messaging.js';
 
@@ -70,6 +70,7 @@ export class Puller {
         this.resume = resolve;
       });
     if (this.isStopped()) return;
+    if (!this.messaging.isConnected()) throw new ProblemError('unavailable', 'NATS is not connected.');
     const { js } = this.messaging.internals();
     const consumer = await js.consumers.get(this.spec.stream, this.spec.durable);
     const messages = await consumer.consume({
