@@ -74,6 +74,16 @@ describe('what becomes of what an agent finds', () => {
       { kind: 'end', reason: 'login-refused', exitCode: 77 },
     ],
     [
+      'one that has exited after its lease, nobody knows how',
+      { record, container: container({ state: 'exited' }), leaseLeft_ms: -1 },
+      { kind: 'end', reason: 'lease-ended', exitCode: null },
+    ],
+    [
+      'one that has exited under its lease, nobody knows how',
+      { record, container: container({ state: 'exited' }), leaseLeft_ms: 1 },
+      { kind: 'end', reason: 'exited', exitCode: null },
+    ],
+    [
       'one that was killed for its memory',
       {
         record,

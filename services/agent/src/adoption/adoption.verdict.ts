@@ -43,7 +43,7 @@ const end = (reason: EndReason, detail: string, exitCode: number | null = null):
  *   another epoch on the container ........ end: stale-epoch
  *   never started, no or unstarted container: resume
  *   started, container gone ............... end: exited
- *   container exited ...................... end: by its exit code
+ *   container exited ...................... end: by its exit code; without one, by its lease
  *   container runs, lease live ............ adopt
  *   container runs, no live lease ......... end: lease-ended
  *
@@ -64,6 +64,9 @@ export function adoptionVerdict({ record, container, leaseLeft_ms }: Found): Ver
   if (state === 'exited') {
     const exitCode = container?.status.exitCode ?? null;
     const outOfMemory = container?.status.outOfMemory ?? false;
+    if (exitCode === null && leaseLeft_ms !== null && leaseLeft_ms <= 0) {
+      return end('lease-ended', 'Its lease ended while the agent was away.');
+    }
     const { reason, detail } = reasonOfExit({ exitCode, outOfMemory, unknown: false });
     return end(reason, `${detail} The agent was away.`, exitCode);
   }

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import { ProblemError, isLive, type Command, type StartCommand, type StopCommand } from '#libs/contracts';
 import { Poison, header, type Delivery } from '#libs/messaging';
-import { LOGGER, isTraceparent, type Logger } from '#libs/telemetry';
+import { LOGGER, isTraceparent, requestContext, type Logger } from '#libs/telemetry';
 import { AllocationJournal } from '../allocations/allocation.journal.js';
 import { isStarted, type AllocationRecord, type StopWish } from '../allocations/allocation.record.js';
 import { AllocationsService } from '../allocations/allocations.service.js';
@@ -129,5 +129,7 @@ const newRecord = (command: Command): AllocationRecord => ({
 
 function traceparentOf(delivery: Delivery): string | null {
   const traceparent = header(delivery.headers, 'traceparent');
-  return traceparent !== undefined && isTraceparent(traceparent) ? traceparent : null;
+  if (traceparent !== undefined && isTraceparent(traceparent)) return traceparent;
+  // The trace under which it is being taken in; what follows from one command stays together.
+  return requestContext.getStore()?.traceparent ?? null;
 }

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { newId } from '#libs/contracts';
@@ -27,15 +26,8 @@ export class Identity {
   static async load(host: string, stateDir: string): Promise<Identity> {
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     await chmod(stateDir, 0o700);
-    const signing = join(stateDir, 'signing-key.jwk');
-    if (!existsSync(signing)) await (await SigningKey.generate()).toNewFile(signing);
-    const sealing = join(stateDir, 'sealing-key.jwk');
-    if (!existsSync(sealing)) await (await SealingKey.generate()).toNewFile(sealing);
-    return new Identity(
-      host,
-      newId(),
-      await SigningKey.fromFile(signing),
-      await SealingKey.fromFile(sealing),
-    );
+    const signingKey = await SigningKey.fromFile(join(stateDir, 'signing-key.jwk'), { create: true });
+    const sealingKey = await SealingKey.fromFile(join(stateDir, 'sealing-key.jwk'), { create: true });
+    return new Identity(host, newId(), signingKey, sealingKey);
   }
 }
