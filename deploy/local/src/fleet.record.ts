@@ -17,6 +17,8 @@ export const FleetRecord = z.strictObject({
   startedAt: z.iso.datetime(),
   driver: z.enum(['docker', 'process', 'simulated']),
   hosts: z.array(z.string()),
+  /** Name of this installation: in the labels of its containers, networks and volumes. */
+  fleet: z.string(),
   gatewayUrl: z.string(),
   natsUrl: z.string(),
   /** False until the first bots run. */

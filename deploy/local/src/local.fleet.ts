@@ -1,6 +1,7 @@
 import { GatewayClient } from '#libs/client';
 import { type Clock, SystemClock } from '#libs/clock';
 import { EmbeddedPostgres, readBootstrapRecord } from '#libs/testing';
+import { rm } from 'node:fs/promises';
 import type { StartArguments } from './arguments.js';
 import { fleetKeys, type FleetKeys } from './fleet.keys.js';
 import type { FleetPaths } from './fleet.paths.js';
@@ -8,7 +9,13 @@ import { ManagedProcess } from './managed.process.js';
 import { writeNatsConfig } from './nats.config.js';
 import { choosePorts, type Ports } from './ports.js';
 import type { Progress } from './progress.js';
-import { agentEnvironment, type Address, serviceEnvironment } from './service.environment.js';
+import {
+  agentEnvironment,
+  type Address,
+  fleetName,
+  runRoot,
+  serviceEnvironment,
+} from './service.environment.js';
 
 /** Small heaps: a service that grows beyond is at fault and starts again. */
 const heap_mb_max = 256;
@@ -49,6 +56,10 @@ export class LocalFleet {
     return new LocalFleet(options, paths, progress, keys, await choosePorts(paths.ports, wanted), hosts);
   }
 
+  get name(): string {
+    return fleetName(this.paths.state);
+  }
+
   get gatewayUrl(): string {
     return `http://127.0.0.1:${this.ports.gateway}`;
   }
@@ -61,23 +72,26 @@ export class LocalFleet {
     return new GatewayClient({ url: this.gatewayUrl, token: this.keys.adminToken });
   }
 
-  async start(): Promise<void> {
+  /** When it rejects (soon after the signal has aborted), nothing is being started any more: `stop` finds all of it. */
+  async start(signal: AbortSignal): Promise<void> {
     await this.progress.step('NATS and Postgres', async (update) => {
-      await Promise.all([this.startNats(), this.startPostgres()]);
+      const starts = await Promise.allSettled([this.startNats(), this.startPostgres()]);
+      for (const outcome of starts) if (outcome.status === 'rejected') throw outcome.reason;
+      signal.throwIfAborted();
       update(`ports ${this.ports.nats}, ${this.ports.postgres}`);
     });
     await this.progress.step('scheduler and gateway', async (update) => {
       await this.startService('scheduler');
       await this.startService('gateway');
-      await this.untilReady(['scheduler', 'gateway'], update);
+      await this.untilReady(['scheduler', 'gateway'], update, signal);
       update(this.gatewayUrl);
     });
     await this.progress.step('audit, secrets and agents', async (update) => {
       await this.startService('audit');
       await this.startService('secrets');
       for (const host of this.hosts) await this.startAgent(host);
-      await this.untilReady(['audit', 'secrets'], update);
-      await this.untilHostsReady(update);
+      await this.untilReady(['audit', 'secrets'], update, signal);
+      await this.untilHostsReady(update, signal);
       update(this.hosts.join(', '));
     });
   }
@@ -97,6 +111,10 @@ export class LocalFleet {
     // The scheduler first: it would otherwise put back what the agents stop.
     await step('stop scheduler and gateway', stopAll(['scheduler', 'gateway']));
     await step('stop agents and their bots', stopAll(this.hosts.map((host) => `agent-${host}`)));
+    // Agents leave their folders there; one that was killed leaves files, too.
+    await step('remove run directories', () =>
+      rm(runRoot(this.paths.state), { recursive: true, force: true }),
+    );
     await step('stop audit and secrets', stopAll(['audit', 'secrets']));
     await step('stop NATS and Postgres', () => Promise.all([this.nats?.stop(), this.postgres?.stop()]));
     if (faults.length > 0) throw new AggregateError(faults, 'Not everything stopped as it should');
@@ -190,17 +208,26 @@ export class LocalFleet {
     };
   }
 
-  private async untilReady(parts: readonly string[], update: (detail: string) => void): Promise<void> {
-    await this.until(async () => {
-      const components = await this.gateway.readiness();
-      const waiting = parts.filter((part) => part !== 'gateway' && components[part] !== 'ok');
-      update(waiting.length === 0 ? '' : `waiting for ${waiting.join(', ')}`);
-      return waiting.length === 0;
-    }, parts);
+  private async untilReady(
+    parts: readonly string[],
+    update: (detail: string) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.until(
+      signal,
+      async () => {
+        const components = await this.gateway.readiness();
+        const waiting = parts.filter((part) => part !== 'gateway' && components[part] !== 'ok');
+        update(waiting.length === 0 ? '' : `waiting for ${waiting.join(', ')}`);
+        return waiting.length === 0;
+      },
+      parts,
+    );
   }
 
-  private async untilHostsReady(update: (detail: string) => void): Promise<void> {
+  private async untilHostsReady(update: (detail: string) => void, signal: AbortSignal): Promise<void> {
     await this.until(
+      signal,
       async () => {
         const { hosts } = await this.gateway.call('hosts.list', {});
         const ready = hosts.filter((host) => this.hosts.includes(host.name) && host.state !== 'down');
@@ -212,7 +239,11 @@ export class LocalFleet {
   }
 
   /** Polls within `ready_ms_max`; the error shows the ends of the logs of those it waited for. */
-  private async until(condition: () => Promise<boolean>, waitedFor: readonly string[]): Promise<void> {
+  private async until(
+    signal: AbortSignal,
+    condition: () => Promise<boolean>,
+    waitedFor: readonly string[],
+  ): Promise<void> {
     const deadline_ms = this.clock.monotonicMs() + ready_ms_max;
     for (;;) {
       let cause: unknown;
@@ -231,7 +262,7 @@ export class LocalFleet {
           },
         );
       }
-      await this.clock.sleep(poll_ms);
+      await this.clock.sleep(poll_ms, signal);
     }
   }
 }

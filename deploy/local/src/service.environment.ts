@@ -68,7 +68,7 @@ export function agentEnvironment(
     TRADEFLEET_HOST: host,
     TRADEFLEET_FLEET: fleetName(paths.state),
     TRADEFLEET_STATE_DIR: paths.host(host),
-    TRADEFLEET_RUN_ROOT: join('/dev/shm', fleetName(paths.state), host),
+    TRADEFLEET_RUN_ROOT: join(runRoot(paths.state), host),
     TRADEFLEET_DRIVER: driver,
     TRADEFLEET_SCHEDULER_PUBLIC_KEY_FILE: keys.schedulerPublicKeyPath,
     TRADEFLEET_ON_SHUTDOWN: 'stop',
@@ -78,9 +78,12 @@ export function agentEnvironment(
 }
 
 /** Fleets on one machine have different names, so that their agents leave each other's containers alone. */
-function fleetName(state: string): string {
+export function fleetName(state: string): string {
   return `local-${createHash('sha256').update(state).digest('hex').slice(0, 8)}`;
 }
+
+/** Where the agents keep what their containers read: in memory, because credentials pass through it. */
+export const runRoot = (state: string): string => join('/dev/shm', fleetName(state));
 
 /** Every agent would offer the whole machine; together they offer it once. */
 function shareOfMachine(hosts: number): NodeJS.ProcessEnv {

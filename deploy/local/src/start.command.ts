@@ -33,33 +33,30 @@ async function startHere(options: StartArguments, paths: FleetPaths): Promise<vo
   const fleet = await LocalFleet.prepare(options, paths, progress);
   try {
     record(paths, fleet, options, false);
-    await raced(run(fleet, options, paths, progress), stopping.signal);
-    if (!stopping.signal.aborted) await watch(fleet, progress, stopping.signal);
+    // To its end also when asked to stop: what is still being started could not be stopped.
+    await run(fleet, options, paths, progress, stopping.signal);
+    await watch(fleet, progress, stopping.signal);
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error;
   } finally {
     await fleet.stop();
     rmSync(paths.record, { force: true });
   }
 }
 
-/** Ends early, without an error, when the signal aborts. */
-async function raced(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = new Promise<void>((resolve) =>
-    signal.addEventListener('abort', () => resolve(), { once: true }),
-  );
-  await Promise.race([work, aborted]);
-}
-
+/** Rejects soon after the signal has aborted. */
 async function run(
   fleet: LocalFleet,
   options: StartArguments,
   paths: FleetPaths,
   progress: Progress,
+  signal: AbortSignal,
 ): Promise<void> {
-  await fleet.start();
+  await fleet.start(signal);
   await progress.step(`apply ${options.manifest}`, async (update) => {
     update(await applyManifest(options.manifest, paths, fleet.gateway));
   });
-  const bots = await progress.step('bots', (update) => untilBotsRun(fleet, options.driver, update));
+  const bots = await progress.step('bots', (update) => untilBotsRun(fleet, options.driver, update, signal));
   record(paths, fleet, options, true);
   progress.line(`\n${botTable(bots)}`);
   progress.line(`API   ${fleet.gatewayUrl}/api/docs  (token: ${paths.adminToken})`);
@@ -73,6 +70,7 @@ async function untilBotsRun(
   fleet: LocalFleet,
   driver: StartArguments['driver'],
   update: (detail: string) => void,
+  signal: AbortSignal,
 ): Promise<Bot[]> {
   const deadline_ms = clock.monotonicMs() + bots_ms_max;
   for (;;) {
@@ -89,7 +87,7 @@ async function untilBotsRun(
           )
           .join('\n')}`,
       );
-    await clock.sleep(200);
+    await clock.sleep(200, signal);
   }
 }
 
@@ -126,6 +124,7 @@ function record(paths: FleetPaths, fleet: LocalFleet, options: StartArguments, r
     startedAt: new Date(clock.wallMs()).toISOString(),
     driver: options.driver,
     hosts: [...fleet.hosts],
+    fleet: fleet.name,
     gatewayUrl: fleet.gatewayUrl,
     natsUrl: fleet.natsUrl,
     ready,
