@@ -2,7 +2,17 @@ import tseslint from 'typescript-eslint';
 
 /** Type-aware rules; what they guard is named in CONTRIBUTING. */
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', 'coverage/**', '.tradefleet/**', '**/*.mjs', 'bot-fourni/**'] },
+  {
+    ignores: [
+      'dist/**',
+      'node_modules/**',
+      'coverage/**',
+      '.tradefleet/**',
+      '**/*.mjs',
+      '**/*.cjs',
+      'bot-fourni/**',
+    ],
+  },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname } },

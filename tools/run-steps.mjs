@@ -13,7 +13,11 @@ export function projectEnv(extra = {}) {
 /** Runs one command to its end with its output shown; resolves with its exit code. `timeout_ms` kills it. */
 function run({ command, args, env, timeout_ms }) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: projectEnv(env) });
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: projectEnv(env),
+    });
     const timer = setTimeout(() => {
       console.error(`${command} took longer than ${timeout_ms / 1000} s and is ended.`);
       child.kill('SIGKILL');

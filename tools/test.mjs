@@ -6,7 +6,12 @@ import { runSteps } from './run-steps.mjs';
 const minute = 60_000;
 const jestEnv = { NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning' };
 const steps = [
-  { name: 'tools', command: 'node', args: ['--test', 'tools/*.test.mjs', 'tools/**/*.test.mjs'], timeout_ms: 5 * minute },
+  {
+    name: 'tools',
+    command: 'node',
+    args: ['--test', 'tools/*.test.mjs', 'tools/**/*.test.mjs'],
+    timeout_ms: 5 * minute,
+  },
   { name: 'python', command: 'node', args: ['tools/python.mjs', 'test'], timeout_ms: 10 * minute },
   { name: 'jest', command: 'jest', args: ['--ci'], env: jestEnv, timeout_ms: 40 * minute },
 ];

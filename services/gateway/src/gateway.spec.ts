@@ -51,7 +51,7 @@ describe('gateway', () => {
     services.subscribe('fleet.v1.>', {
       callback: (_, message) => {
         if (message.reply === undefined || message.reply === '') return;
-        const body = message.data.length === 0 ? {} : (message.json() as Record<string, unknown>);
+        const body = message.data.length === 0 ? {} : message.json<Record<string, unknown>>();
         asked.push({ subject: message.subject, body, actor: message.headers?.get('tradefleet-actor') });
         const answer = answers.get(message.subject);
         if (answer !== undefined) message.respond(JSON.stringify(answer));
@@ -289,7 +289,7 @@ describe('gateway', () => {
               incarnation,
               sequence,
             },
-            data: data[type] as never,
+            data: data[type],
             time: new Date().toISOString(),
           },
           signer,

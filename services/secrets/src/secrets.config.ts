@@ -25,6 +25,8 @@ export const SecretsConfig = z.strictObject({
   schedulerPublicKey: PublicJwk,
   /** How long a host may use a grant before it must ask again. */
   grantTtlMs: z.int().min(1000).max(3_600_000).default(60_000),
+  /** Events of refusals a second at most, so that bad requests cannot fill the database. */
+  refusalEventsPerSecond: z.int().min(1).max(1000).default(20),
   logLevel: z.enum(logLevels).default('info'),
 });
 export type SecretsConfig = z.output<typeof SecretsConfig>;

@@ -4,11 +4,12 @@ import {
   Module,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { CLOCK, SystemClock } from '#libs/clock';
+import { CLOCK, type Clock } from '#libs/clock';
 import { type Messaging, MessagingModule, SealingKey, SigningKey } from '#libs/messaging';
 import { OutboxRelay, PersistenceModule } from '#libs/persistence';
 import { type Logger, TelemetryModule } from '#libs/telemetry';
 import { CredentialsController } from './credentials/credentials.controller.js';
+import { CredentialEvents } from './credentials/credential.events.js';
 import { CredentialsService } from './credentials/credentials.service.js';
 import { databaseOptions } from './database/database.options.js';
 import { outboxProviders } from './database/outbox.providers.js';
@@ -20,13 +21,22 @@ import { GrantRepository } from './grants/grant.repository.js';
 import { GrantsController } from './grants/grants.controller.js';
 import { GrantsService } from './grants/grants.service.js';
 import { HealthController } from './health/health.controller.js';
+import { RefusalsRecorder } from './refusals/refusals.recorder.js';
 import { SECRETS_CONFIG, type SecretsConfig } from './secrets.config.js';
+
+/** What the service is made from. */
+export interface SecretsParts {
+  readonly config: SecretsConfig;
+  readonly messaging: Messaging;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
 
 @Module({})
 export class SecretsModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   constructor(private readonly relay: OutboxRelay) {}
 
-  static forRoot(config: SecretsConfig, messaging: Messaging, logger: Logger): DynamicModule {
+  static forRoot({ config, messaging, logger, clock }: SecretsParts): DynamicModule {
     return {
       module: SecretsModule,
       imports: [
@@ -37,7 +47,7 @@ export class SecretsModule implements OnApplicationBootstrap, BeforeApplicationS
       controllers: [GrantsController, CredentialsController, HealthController],
       providers: [
         { provide: SECRETS_CONFIG, useValue: config },
-        { provide: CLOCK, useClass: SystemClock },
+        { provide: CLOCK, useValue: clock },
         {
           provide: SealingKey,
           useFactory: () => SealingKey.fromFile(config.sealingKeyPath, { create: true }),
@@ -55,8 +65,10 @@ export class SecretsModule implements OnApplicationBootstrap, BeforeApplicationS
           useFactory: (credentials: CredentialRepository) =>
             new EmbeddedEngine(credentials, readMasterKeys(config.masterKeyPath, { create: true })),
         },
+        CredentialEvents,
         CredentialsService,
         GrantsService,
+        RefusalsRecorder,
       ],
     };
   }

@@ -1,9 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { type ApiResponse, ProblemError, SealedPassword } from '#libs/contracts';
 import { Messaging, SealingKey } from '#libs/messaging';
-import { Outbox, OutboxRelay, TransactionRunner } from '#libs/persistence';
+import { OutboxRelay } from '#libs/persistence';
 import { SECRETS_ENGINE, type SecretsEngine, type StoredStatus } from '../engines/engine.js';
 import { GrantRepository } from '../grants/grant.repository.js';
+import { CredentialEvents } from './credential.events.js';
 
 type Status = ApiResponse<'credentials.status'>;
 
@@ -14,8 +15,7 @@ export class CredentialsService {
     @Inject(SECRETS_ENGINE) private readonly engine: SecretsEngine,
     private readonly sealing: SealingKey,
     private readonly grants: GrantRepository,
-    private readonly transactions: TransactionRunner,
-    private readonly outbox: Outbox,
+    private readonly events: CredentialEvents,
     private readonly relay: OutboxRelay,
     private readonly messaging: Messaging,
   ) {}
@@ -25,18 +25,7 @@ export class CredentialsService {
     const password = await this.unseal(account, sealed);
     // Asks the owner of accounts; its account_not_found is the answer.
     await this.messaging.call('accounts.get', { name: account });
-    const present = await this.engine.read(account);
-    if (present?.password === password) return this.status(account);
-    const stored = await this.engine.set(account, password, by);
-    await this.transactions.run((manager) =>
-      this.outbox.event(manager, {
-        type: 'tradefleet.credential.set',
-        id: account,
-        data: { account, version: stored.version },
-        actor: by,
-        traceparent,
-      }),
-    );
+    const stored = await this.engine.set(account, password, this.events.storing(account, by, traceparent));
     this.relay.wake();
     return this.toStatus(account, stored);
   }

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource, type EntityManager } from 'typeorm';
+import type { Transaction } from '#libs/persistence';
+import { DataSource } from 'typeorm';
 
 export interface GrantRow {
   readonly id: string;
@@ -11,12 +12,16 @@ export interface GrantRow {
   readonly expiresAt: string;
 }
 
+/** Grants kept of one account; the events of all of them are in the audit log. */
+export const grants_kept_max = 100;
+
 @Injectable()
 export class GrantRepository {
   constructor(private readonly dataSource: DataSource) {}
 
-  async insert(manager: EntityManager, grant: GrantRow): Promise<void> {
-    await manager.query(
+  /** Adds the grant and removes the account's oldest beyond `grants_kept_max`. */
+  async insert(transaction: Transaction, grant: GrantRow): Promise<void> {
+    await transaction.query(
       `INSERT INTO secrets.grants (id, allocation, account, host, epoch, credential_version, expires_at)
        VALUES ($1, $2, $3, $4, $5, $6, $7)`,
       [
@@ -28,6 +33,11 @@ export class GrantRepository {
         grant.credentialVersion,
         grant.expiresAt,
       ],
+    );
+    await transaction.query(
+      `DELETE FROM secrets.grants WHERE id IN (
+         SELECT id FROM secrets.grants WHERE account = $1 ORDER BY issued_at DESC, id DESC OFFSET $2)`,
+      [grant.account, grants_kept_max],
     );
   }
 

@@ -3,12 +3,16 @@ import { Ctx, Payload } from '@nestjs/microservices';
 import { type Grant, GrantRequest, ProblemError, subjects } from '#libs/contracts';
 import { Request, RequestContext } from '#libs/messaging';
 import type { z } from 'zod';
+import { RefusalsRecorder } from '../refusals/refusals.recorder.js';
 import { GrantsService } from './grants.service.js';
 
 /** The agents' door. */
 @Controller()
 export class GrantsController {
-  constructor(private readonly grants: GrantsService) {}
+  constructor(
+    private readonly grants: GrantsService,
+    private readonly refusals: RefusalsRecorder,
+  ) {}
 
   @Request(subjects.grant('*'), GrantRequest)
   async grant(
@@ -16,8 +20,14 @@ export class GrantsController {
     @Ctx() context: RequestContext,
   ): Promise<Grant> {
     // NATS lets an agent publish under its own host's name only: the subject says who asks.
-    if (context.hostToken !== request.host)
-      throw new ProblemError('wrong_host', 'Ask for grants of your own host only.');
-    return this.grants.grant(request);
+    const asker = { actor: `host:${context.hostToken ?? ''}`, traceparent: context.traceparent };
+    try {
+      if (context.hostToken !== request.host)
+        throw new ProblemError('wrong_host', 'Ask for grants of your own host only.');
+      return await this.grants.grant(request, asker);
+    } catch (error) {
+      if (error instanceof ProblemError) await this.refusals.grant(request, error, asker);
+      throw error;
+    }
   }
 }

@@ -16,7 +16,9 @@ import { Messaging, seal, verifyToken } from '#libs/messaging';
 import { Outbox, OutboxRelay, TransactionRunner } from '#libs/persistence';
 import { randomBytes } from 'node:crypto';
 import type { z } from 'zod';
+import { CredentialEvents } from '../credentials/credential.events.js';
 import { SECRETS_ENGINE, type SecretsEngine, type StoredPassword } from '../engines/engine.js';
+import type { Asker } from '../refusals/refusals.recorder.js';
 import { SECRETS_CONFIG, type SecretsConfig } from '../secrets.config.js';
 import { GrantRepository } from './grant.repository.js';
 
@@ -37,23 +39,19 @@ export class GrantsService {
     @Inject(SECRETS_CONFIG) private readonly config: SecretsConfig,
     @Inject(CLOCK) private readonly clock: Clock,
     private readonly grants: GrantRepository,
+    private readonly events: CredentialEvents,
     private readonly transactions: TransactionRunner,
     private readonly outbox: Outbox,
     private readonly relay: OutboxRelay,
     private readonly messaging: Messaging,
   ) {}
 
-  /** Throws bad_signature, grant_refused, credentials_missing, unavailable; each refusal is an event. */
-  async grant(request: GrantRequest): Promise<Grant> {
-    try {
-      const claims = await this.verifiedClaims(request);
-      await this.requireLive(request);
-      const stored = await this.password(claims);
-      return await this.issue(request, claims, stored);
-    } catch (error) {
-      if (error instanceof ProblemError && !error.retry) await this.recordRefusal(request, error);
-      throw error;
-    }
+  /** Throws bad_signature, grant_refused, credentials_missing, unavailable. */
+  async grant(request: GrantRequest, asker: Asker): Promise<Grant> {
+    const claims = await this.verifiedClaims(request);
+    await this.requireLive(request);
+    const stored = await this.password(claims, asker);
+    return await this.issue(request, claims, stored, asker);
   }
 
   private async verifiedClaims(request: GrantRequest): Promise<AllocationToken> {
@@ -95,14 +93,14 @@ export class GrantsService {
       );
   }
 
-  private async password(claims: AllocationToken): Promise<StoredPassword> {
+  private async password(claims: AllocationToken, { traceparent }: Asker): Promise<StoredPassword> {
     const stored = await this.engine.read(claims.account);
     if (stored !== null) return stored;
     if (runtimes[claims.runtime].credentials === 'generated')
       return this.engine.setIfAbsent(
         claims.account,
         randomBytes(24).toString('base64url'),
-        'service:secrets',
+        this.events.storing(claims.account, 'service:secrets', traceparent),
       );
     throw new ProblemError(
       'credentials_missing',
@@ -114,6 +112,7 @@ export class GrantsService {
     request: GrantRequest,
     claims: AllocationToken,
     stored: StoredPassword,
+    { actor, traceparent }: Asker,
   ): Promise<Grant> {
     const credentials: Credentials = {
       login: claims.login,
@@ -133,23 +132,11 @@ export class GrantsService {
         type: 'tradefleet.grant.issued',
         id,
         data: { grant: id, allocation, account, host, epoch, code: null, expiresAt },
-        actor: `host:${host}`,
+        actor,
+        traceparent,
       });
     });
     this.relay.wake();
     return { id, allocation: request.allocation, epoch: request.epoch, expiresAt, sealed };
-  }
-
-  private async recordRefusal(request: GrantRequest, error: ProblemError): Promise<void> {
-    const { allocation, account, host, epoch } = request;
-    await this.transactions.run((manager) =>
-      this.outbox.event(manager, {
-        type: 'tradefleet.grant.refused',
-        id: allocation,
-        data: { grant: null, allocation, account, host, epoch, code: error.code, expiresAt: null },
-        actor: `host:${host}`,
-      }),
-    );
-    this.relay.wake();
   }
 }

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { type Transaction, TransactionRunner } from '#libs/persistence';
 import { DataSource } from 'typeorm';
 import type { Envelope } from './envelope.js';
 
@@ -9,55 +10,52 @@ export interface CredentialRow extends Envelope {
   readonly createdBy: string;
 }
 
+export interface NextVersion {
+  /** Whether the newest version stays the newest, and nothing is stored. */
+  readonly keeps: (newest: CredentialRow) => boolean;
+  /** Makes the ciphertext of the next version. */
+  readonly close: (version: number) => Envelope;
+  /** What goes into the same transaction. */
+  readonly record: (transaction: Transaction, version: number) => Promise<void>;
+}
+
 /** Versions kept of one account; older ones are removed when a new one is stored. */
-const versions_kept_max = 5;
+export const versions_kept_max = 5;
 
 @Injectable()
 export class CredentialRepository {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly transactions: TransactionRunner,
+  ) {}
 
   async newest(account: string): Promise<CredentialRow | null> {
-    const rows = await this.dataSource.query<RawRow[]>(
-      `SELECT version, key_id, wrapped_key, ciphertext, created_at, created_by
-         FROM secrets.credentials WHERE account = $1 ORDER BY version DESC LIMIT 1`,
-      [account],
-    );
-    const row = rows[0];
-    return row === undefined ? null : fromRaw(row);
+    return newestOf(this.dataSource.manager, account);
   }
 
-  /**
-   * Stores what `close` makes for the next version, one writer an account at a time. With `onlyIfAbsent` an account
-   * that has a version keeps it. Answers the newest version.
-   */
-  async append(
-    account: string,
-    by: string,
-    onlyIfAbsent: boolean,
-    close: (version: number) => Envelope,
-  ): Promise<CredentialRow> {
-    return this.dataSource.transaction(async (manager) => {
+  /** Stores the next version, one writer an account at a time. Answers the newest version. */
+  async append(account: string, by: string, next: NextVersion): Promise<CredentialRow> {
+    return this.transactions.run(async (manager) => {
       await manager.query(`SELECT pg_advisory_xact_lock(hashtextextended('secrets.credentials:' || $1, 0))`, [
         account,
       ]);
-      const before = await manager.query<RawRow[]>(
-        `SELECT version, key_id, wrapped_key, ciphertext, created_at, created_by
-           FROM secrets.credentials WHERE account = $1 ORDER BY version DESC LIMIT 1`,
-        [account],
-      );
-      if (onlyIfAbsent && before[0] !== undefined) return fromRaw(before[0]);
-      const version = (before[0]?.version ?? 0) + 1;
-      const envelope = close(version);
-      const inserted = await manager.query<{ created_at: Date }[]>(
+      const newest = await newestOf(manager, account);
+      if (newest !== null && next.keeps(newest)) return newest;
+      const version = (newest?.version ?? 0) + 1;
+      const { keyId, wrappedKey, ciphertext } = next.close(version);
+      const inserted = await manager.query<RawRow[]>(
         `INSERT INTO secrets.credentials (account, version, key_id, wrapped_key, ciphertext, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING created_at`,
-        [account, version, envelope.keyId, envelope.wrappedKey, envelope.ciphertext, by],
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING ${columns}`,
+        [account, version, keyId, wrappedKey, ciphertext, by],
       );
       await manager.query(`DELETE FROM secrets.credentials WHERE account = $1 AND version <= $2`, [
         account,
         version - versions_kept_max,
       ]);
-      return { ...envelope, version, createdAt: inserted[0]?.created_at ?? new Date(), createdBy: by };
+      await next.record(manager, version);
+      const [row] = inserted;
+      if (row === undefined) throw new Error('An INSERT … RETURNING gave no row.');
+      return fromRaw(row);
     });
   }
 }
@@ -69,6 +67,17 @@ interface RawRow {
   ciphertext: Buffer;
   created_at: Date;
   created_by: string;
+}
+
+const columns = 'version, key_id, wrapped_key, ciphertext, created_at, created_by';
+
+async function newestOf(manager: Transaction, account: string): Promise<CredentialRow | null> {
+  const rows = await manager.query<RawRow[]>(
+    `SELECT ${columns} FROM secrets.credentials WHERE account = $1 ORDER BY version DESC LIMIT 1`,
+    [account],
+  );
+  const [row] = rows;
+  return row === undefined ? null : fromRaw(row);
 }
 
 function fromRaw(row: RawRow): CredentialRow {

@@ -1,5 +1,5 @@
 import { ProblemError } from '#libs/contracts';
-import type { SecretsEngine, StoredPassword, StoredStatus } from '../engine.js';
+import type { SecretsEngine, StoredPassword, StoredStatus, Storing } from '../engine.js';
 import type { CredentialRepository, CredentialRow } from './credential.repository.js';
 import { closeEnvelope, EnvelopeError, type MasterKeys, openEnvelope } from './envelope.js';
 
@@ -17,14 +17,14 @@ export class EmbeddedEngine implements SecretsEngine {
     return row === null ? null : this.open(account, row);
   }
 
-  async set(account: string, password: string, by: string): Promise<StoredStatus> {
-    const row = await this.append(account, password, by, false);
-    return toStatus(row);
+  async set(account: string, password: string, storing: Storing): Promise<StoredStatus> {
+    return toStatus(
+      await this.append(account, password, storing, (row) => this.holds(account, row, password)),
+    );
   }
 
-  async setIfAbsent(account: string, password: string, by: string): Promise<StoredPassword> {
-    const row = await this.append(account, password, by, true);
-    return this.open(account, row);
+  async setIfAbsent(account: string, password: string, storing: Storing): Promise<StoredPassword> {
+    return this.open(account, await this.append(account, password, storing, () => true));
   }
 
   async status(account: string): Promise<StoredStatus | null> {
@@ -32,21 +32,33 @@ export class EmbeddedEngine implements SecretsEngine {
     return row === null ? null : toStatus(row);
   }
 
-  private append(
+  private async append(
     account: string,
     password: string,
-    by: string,
-    onlyIfAbsent: boolean,
+    { by, record }: Storing,
+    keeps: (newest: CredentialRow) => boolean,
   ): Promise<CredentialRow> {
-    return this.credentials.append(account, by, onlyIfAbsent, (version) =>
-      closeEnvelope(Buffer.from(password, 'utf8'), identityOf(account, version), this.masters),
-    );
+    return this.credentials.append(account, by, {
+      keeps,
+      close: (version) =>
+        closeEnvelope(Buffer.from(password, 'utf8'), identityOf(account, version), this.masters),
+      record,
+    });
+  }
+
+  /** A row that does not open holds no password: setting one is the way out of a lost master key. */
+  private holds(account: string, row: CredentialRow, password: string): boolean {
+    try {
+      return this.opened(account, row) === password;
+    } catch (error) {
+      if (error instanceof EnvelopeError) return false;
+      throw error;
+    }
   }
 
   private open(account: string, row: CredentialRow): StoredPassword {
     try {
-      const password = openEnvelope(row, identityOf(account, row.version), this.masters);
-      return { password: password.toString('utf8'), version: row.version };
+      return { password: this.opened(account, row), version: row.version };
     } catch (cause) {
       if (!(cause instanceof EnvelopeError)) throw cause;
       throw new ProblemError(
@@ -55,6 +67,10 @@ export class EmbeddedEngine implements SecretsEngine {
         { cause },
       );
     }
+  }
+
+  private opened(account: string, row: CredentialRow): string {
+    return openEnvelope(row, identityOf(account, row.version), this.masters).toString('utf8');
   }
 }
 
