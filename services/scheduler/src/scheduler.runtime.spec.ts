@@ -67,7 +67,7 @@ async function scheduler(
     natsUrl: [nats.url],
     databaseUrl,
     signingKeyPath: join(folder, 'key.jwk'),
-    leaseTtlMs: 2000,
+    leaseTtlMs: 5000,
     leaseLockDelayMs: 200,
     ...over,
   });

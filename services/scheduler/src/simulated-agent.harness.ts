@@ -74,7 +74,8 @@ export class SimulatedAgent {
   private outgoing: OutgoingMessage[] = [];
   private publishing: Promise<void> = Promise.resolve();
   private beating: Promise<void> | null = null;
-  private soon: (() => void) | null = null;
+  private interrupt: (() => void) | null = null;
+  private wanted = false;
   private partitioned = false;
 
   private constructor(
@@ -112,7 +113,7 @@ export class SimulatedAgent {
 
   async stop(): Promise<void> {
     this.stopping.abort();
-    this.soon?.();
+    this.soon();
     await this.server?.close();
     await this.beating;
     await this.publishing;
@@ -149,7 +150,7 @@ export class SimulatedAgent {
     const held: Held = { command, state: 'accepted', life: null };
     this.held.set(command.allocation, held);
     await this.tell(held, 'accepted');
-    this.soon?.();
+    this.soon();
   }
 
   private async end(allocation: string, state: 'stopped' | 'failed'): Promise<void> {
@@ -158,7 +159,7 @@ export class SimulatedAgent {
     held.state = state;
     if (held.life !== null) held.life.until_ms = Math.min(held.life.until_ms, this.clock.monotonicMs());
     await this.tell(held, state);
-    this.soon?.();
+    this.soon();
   }
 
   private async beat(): Promise<void> {
@@ -176,11 +177,18 @@ export class SimulatedAgent {
   /** The interval, or a moment after something is to be told. */
   private async untilNext(interval_ms: number): Promise<void> {
     const timer = new AbortController();
-    const wake = new Promise<void>((resolve) => (this.soon = resolve));
+    const wake = new Promise<void>((resolve) => (this.interrupt = resolve));
     const interval = delay(interval_ms, undefined, { signal: timer.signal }).catch(() => undefined);
-    await Promise.race([interval, wake]);
+    if (!this.wanted) await Promise.race([interval, wake]);
     timer.abort();
+    this.wanted = false;
     if (!this.stopping.signal.aborted) await delay(heartbeat_soon_ms);
+  }
+
+  /** Something is to be told: a heartbeat at once, now or after the one under way. */
+  private soon(): void {
+    this.wanted = true;
+    this.interrupt?.();
   }
 
   private async exchange(): Promise<void> {

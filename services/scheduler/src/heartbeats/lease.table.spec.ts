@@ -200,12 +200,25 @@ describe('an allocation the host leaves out', () => {
   });
 });
 
+describe('registering', () => {
+  it('keeps no host that never sends a heartbeat', async () => {
+    answer();
+    for (let i = 0; i < 16; i += 1) {
+      expect(table.condemnIfOver('h')).toBe(false);
+      await clock.advance(1000);
+      table.registered('h');
+    }
+    await clock.advance(over_ms - 16_000);
+    expect(table.condemnIfOver('h')).toBe(true);
+  });
+});
+
 describe('being heard lately', () => {
   it('lasts as long as a lease, and begins with taking over', async () => {
     expect(table.isHeard('h')).toBe(true);
     await clock.advance(15_000);
     expect(table.isHeard('h')).toBe(false);
-    table.heard('h');
+    table.registered('h');
     await clock.advance(14_999);
     expect(table.isHeard('h')).toBe(true);
     await clock.advance(1);

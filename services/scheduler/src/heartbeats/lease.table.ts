@@ -87,9 +87,12 @@ export class LeaseTable {
     }
   }
 
-  /** The host has just proved that it is there, without asking for leases (a registration). */
-  heard(host: string): void {
-    this.contact(host).heard_ms = this.clock.monotonicMs();
+  /**
+   * The host has just registered: it may be given work before its first heartbeat. Counts once only, or an agent that
+   * registers and dies, again and again, would keep for ever what it no longer runs.
+   */
+  registered(host: string): void {
+    this.contact(host).heard_ms ??= this.clock.monotonicMs();
   }
 
   /**

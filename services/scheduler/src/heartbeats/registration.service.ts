@@ -38,7 +38,7 @@ export class RegistrationService {
     // Its commands are kept for it from now on; an agent may not make its own consumer.
     await provision(this.messaging, { consumers: [consumers.agentCommands(registration.host)] });
     this.directory.learn(registration.host, identity);
-    this.leases.heard(registration.host);
+    this.leases.registered(registration.host);
     this.signal.wake('a host registered');
     return {
       host: registration.host,

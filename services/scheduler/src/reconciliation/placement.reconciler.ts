@@ -1,6 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
-import { AllocationService } from '../allocations/allocation.service.js';
+import { LOGGER, type Logger } from '#libs/telemetry';
+import { AllocationService, type Placing } from '../allocations/allocation.service.js';
+import { LeadershipLost } from '../leadership/leadership.js';
 import { placeAll } from '../placement/placement.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
 import { FleetReader } from './fleet.reader.js';
@@ -9,6 +11,9 @@ import { ReconciliationRepository, type IdleBot } from './reconciliation.reposit
 
 /** Bots looked at in one pass: all of them must be, or a queue of large ones would hide the small ones behind. */
 const idle_rows_max = 10_000;
+/** Bots that may fail on their own in a batch before the batch is taken to fail for another reason. */
+const faulty_bots_max = 8;
+const faulty_reason = 'It cannot be placed because of a defect; the log of the scheduler says more.';
 
 /** Places bots that should run and do not; tells those that no host can take why. */
 @Injectable()
@@ -20,6 +25,7 @@ export class PlacementReconciler implements Reconciler {
     private readonly fleet: FleetReader,
     private readonly allocations: AllocationService,
     @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(LOGGER) private readonly logger: Logger,
     @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
   ) {}
 
@@ -37,21 +43,44 @@ export class PlacementReconciler implements Reconciler {
     });
     const free = idle.filter((bot) => waitsForItsHost(bot) === null);
     const { placed, refused } = placeAll(await this.fleet.snapshot(), free, this.settings.placementStrategy);
-    for (const batch of chunks(placed, this.settings.placementBatch)) {
-      await this.allocations.place(
-        batch.map(({ request, host }) => ({
-          bot: request.bot,
-          generation: request.generation,
-          fresh: request.fresh,
-          host,
-        })),
-      );
-    }
-    const news = [...waiting, ...refused].filter(({ request, reason }) => request.queuedReason !== reason);
+    const places = placed.map(({ request: { bot, generation, fresh }, host }) => ({
+      bot,
+      generation,
+      fresh,
+      host,
+    }));
+    const faulty: string[] = [];
+    for (const batch of chunks(places, this.settings.placementBatch)) await this.placeBatch(batch, faulty);
+    const faults = idle
+      .filter((bot) => faulty.includes(bot.bot))
+      .map((request) => ({ request, reason: faulty_reason }));
+    const news = [...waiting, ...refused, ...faults].filter(
+      ({ request, reason }) => request.queuedReason !== reason,
+    );
     for (const batch of chunks(news, batch_rows_max)) {
       await this.allocations.explainWaiting(
         batch.map(({ request, reason }) => ({ bot: request.bot, reason })),
       );
+    }
+  }
+
+  /**
+   * Places a batch, or its halves when that fails: what is wrong with one bot must not keep others from running.
+   * @param faulty takes the bots that fail alone
+   */
+  private async placeBatch(batch: readonly Placing[], faulty: string[]): Promise<void> {
+    try {
+      await this.allocations.place(batch);
+    } catch (error) {
+      const [first] = batch;
+      if (error instanceof LeadershipLost || first === undefined || faulty.length >= faulty_bots_max)
+        throw error;
+      if (batch.length === 1) {
+        this.logger.error({ err: error, bot: first.bot }, 'bot cannot be placed');
+        faulty.push(first.bot);
+        return;
+      }
+      for (const half of chunks(batch, Math.ceil(batch.length / 2))) await this.placeBatch(half, faulty);
     }
   }
 

@@ -73,6 +73,7 @@ export class ReconcilerLoop {
 
   /** At least the quiet time, so that changes gather into batches; then until a signal, at most the interval. */
   private async pause(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
     const timer = new AbortController();
     const abort = (): void => timer.abort();
     signal.addEventListener('abort', abort, { once: true });

@@ -92,6 +92,19 @@ describe('placing', () => {
     expect(await runtime.allocations()).toHaveLength(3);
   });
 
+  it('places all others when one cannot be, and says so of that one', async () => {
+    // Fits into a request, but not into a command together with all else that goes there.
+    const parameters = Object.fromEntries(
+      Array.from({ length: 64 }, (_, i) => [`p${i}`, '\u0001'.repeat(680)] as const),
+    );
+    const [bad] = await runtime.bots(1, { parameters });
+    const good = await runtime.bots(20);
+    await runtime.pass();
+    expect(await runtime.allocations()).toHaveLength(good.length);
+    expect(await runtime.allocations(bad?.name)).toEqual([]);
+    expect((await queueOf(bad?.name ?? ''))?.queued_reason).toContain('because of a defect');
+  });
+
   it('places nothing for what should not run', async () => {
     await runtime.bot({ desired: 'stopped' });
     const locked = await runtime.bot();
