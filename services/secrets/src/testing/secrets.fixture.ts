@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { INestMicroservice } from '@nestjs/common';
-import { headers as natsHeaders, type NatsConnection } from '@nats-io/transport-node';
+import { headers as natsHeaders, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import {
   type AllocationToken,
   api,
@@ -80,6 +80,7 @@ export class SecretsFixture {
   readonly accounts = new Set<string>();
   /** `<allocation> <account> <host> <epoch>` of what is live. */
   readonly live = new Set<string>();
+  private readonly standIns: Subscription[] = [];
 
   private constructor(
     readonly app: INestMicroservice,
@@ -186,6 +187,12 @@ export class SecretsFixture {
     return name;
   }
 
+  /** From now on nobody answers for the scheduler. */
+  async schedulerGoes(): Promise<void> {
+    for (const subscription of this.standIns.splice(0)) subscription.unsubscribe();
+    await this.client.flush();
+  }
+
   /** A live allocation and its signed token. `fields` are claims that must be so. */
   async placed(
     fields: Partial<Placed['claims']> = {},
@@ -284,12 +291,13 @@ export class SecretsFixture {
   }
 
   private answer(subject: string, reply: (body: Record<string, string | number>) => unknown): void {
-    this.client.subscribe(subject, {
+    const subscription = this.client.subscribe(subject, {
       callback: (error, message) => {
         if (error !== null) throw error;
         message.respond(JSON.stringify(reply(message.json<Record<string, string | number>>())));
       },
     });
+    this.standIns.push(subscription);
   }
 }
 
