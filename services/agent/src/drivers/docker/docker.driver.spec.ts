@@ -238,9 +238,10 @@ describe('the docker driver', () => {
     const controller = new AbortController();
     proxied.events((event) => events.push(event), controller.signal);
     const asked = (path: string): boolean => proxy.requests.some((request) => request.includes(path));
+    const listed = (): boolean => proxy.answered.some((request) => request.includes('/containers/json'));
     const waiting = proxied.wait(handle, LONG);
     // The list that follows the opening of the stream is the last thing it does before it only listens.
-    await waitFor(() => asked('/events') && asked('/containers/json') && asked('/wait'));
+    await waitFor(() => asked('/events') && listed() && asked('/wait'));
     proxy.judge = (_, path): Verdict => (path.startsWith('/events') ? 'refuse' : 'pass');
     proxy.cut();
     await driver.stop(handle, 20_000);
@@ -248,7 +249,7 @@ describe('the docker driver', () => {
     expect(await waiting).toMatchObject({ exitCode: 0, unknown: false });
     expect(events).toEqual([]);
     proxy.judge = () => 'pass';
-    await waitFor(() => events.length >= 2);
+    await waitFor(() => events.length >= 2, { timeoutMs: 30_000 });
     expect(events).toEqual(
       expect.arrayContaining([
         { kind: 'exited', allocation: ends.allocation },

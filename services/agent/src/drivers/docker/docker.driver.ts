@@ -32,6 +32,7 @@ import { EventWatch } from './event-watch.js';
 import { fingerprintOf, hasCgroupNamespaces } from './fingerprint.js';
 import { Images } from './images.js';
 import { accountLabelsOf, label, readLabels } from './labels.js';
+import { MemoryVerdicts } from './memory-verdicts.js';
 import { NameMutex } from './name-mutex.js';
 import { Networks } from './networks.js';
 import { sampleOf } from './usage.js';
@@ -54,6 +55,7 @@ export class DockerDriver implements Driver {
   private readonly images: Images;
   private readonly networks: Networks;
   private readonly names: NameMutex;
+  private readonly memory: MemoryVerdicts;
   private readonly meter = new CpuMeter();
   private readonly starts: Semaphore;
   private readonly creations: Semaphore;
@@ -72,6 +74,7 @@ export class DockerDriver implements Driver {
     this.images = new Images(this.engine, settings.images, settings.pull);
     this.networks = new Networks(this.engine, settings.fleet, settings.pool);
     this.names = new NameMutex(this.engine, log);
+    this.memory = new MemoryVerdicts(this.engine, clock);
     const onFull = (): Error => new DriverError('engine-refused', 'too many bots wait for the engine', true);
     this.starts = new Semaphore(settings.startsParallelMax, WAITING_MAX, onFull);
     this.creations = new Semaphore(settings.startsParallelMax, WAITING_MAX, onFull);
@@ -104,7 +107,10 @@ export class DockerDriver implements Driver {
         throw new DriverError('task-missing', `allocation ${task.allocation} has no container`, false);
       }
       // By id: should the name have passed to another allocation since, this fails instead of starting that one.
-      if (!isAlive(container)) await this.engine.start(container.Id);
+      if (!isAlive(container)) {
+        this.memory.forget(container.Id);
+        await this.engine.start(container.Id);
+      }
       const { allocation, account, bot, tenant, epoch, runtime } = task;
       return { id: container.Id, allocation, account, bot, tenant, epoch, runtime };
     });
@@ -136,8 +142,10 @@ export class DockerDriver implements Driver {
       try {
         const container = await this.engine.container(handle.id, ending);
         if (container === null) return { exitCode: null, outOfMemory: false, unknown: true };
-        const exit = exitOf(container);
-        if (exit !== null) return exit;
+        const { state, exitCode } = this.statusOf(container);
+        if (state === 'exited') {
+          return { exitCode, outOfMemory: await this.memory.find(container), unknown: false };
+        }
         const condition = container.State.Status === 'created' ? 'next-exit' : 'not-running';
         const outcome = await this.engine.awaitExit(handle.id, condition, WAIT_ROUND_MS, ending);
         failures = outcome === 'ended' ? failures + 1 : 0;
@@ -152,10 +160,12 @@ export class DockerDriver implements Driver {
   }
 
   async stop(handle: TaskHandle, graceMs: number): Promise<void> {
+    this.memory.killing(handle.id);
     await this.engine.stop(handle.id, graceMs);
   }
 
   async kill(task: TaskRef): Promise<void> {
+    this.memory.killing(task.id);
     await this.engine.kill(task.id);
     if ((await this.engine.awaitExit(task.id, 'not-running', KILL_MS)) === 'still-running') {
       throw new DriverError('engine-timeout', `container ${task.id} outlives SIGKILL by ${KILL_MS} ms`, true);
@@ -192,7 +202,7 @@ export class DockerDriver implements Driver {
 
   async inspect(handle: TaskHandle): Promise<TaskStatus> {
     const container = await this.engine.container(handle.id);
-    return container === null ? missing : statusOf(container);
+    return container === null ? missing : this.statusOf(container);
   }
 
   async stats(handle: TaskHandle): Promise<TaskStats> {
@@ -218,6 +228,19 @@ export class DockerDriver implements Driver {
     const reason = new DriverError('engine-unavailable', 'the driver was closed', true);
     this.closing.abort(reason);
     this.engine.close();
+  }
+
+  private statusOf(container: Container): TaskStatus {
+    const { State } = container;
+    const state = states[State.Status];
+    const ended = state === 'exited';
+    return {
+      state,
+      exitCode: ended ? State.ExitCode : null,
+      outOfMemory: this.memory.known(container),
+      startedAt: State.StartedAt,
+      finishedAt: ended ? State.FinishedAt : null,
+    };
   }
 
   private ownLabels(): string[] {
@@ -265,6 +288,7 @@ export class DockerDriver implements Driver {
 
   private async removeContainer(id: string): Promise<void> {
     this.meter.forget(id);
+    this.memory.killing(id);
     for (let attempt = 0; attempt < REMOVE_ATTEMPTS_MAX; attempt += 1) {
       if ((await this.engine.removeContainer(id, true)) === 'gone') return;
       // A removal is under way, ours of before perhaps.
@@ -294,20 +318,3 @@ const states = {
 
 const isAlive = (container: Container): boolean =>
   ['running', 'paused'].includes(states[container.State.Status]);
-
-function statusOf({ State }: Container): TaskStatus {
-  const state = states[State.Status];
-  const ended = state === 'exited';
-  return {
-    state,
-    exitCode: ended ? State.ExitCode : null,
-    outOfMemory: State.OOMKilled,
-    startedAt: State.StartedAt,
-    finishedAt: ended ? State.FinishedAt : null,
-  };
-}
-
-function exitOf(container: Container): TaskExit | null {
-  const { state, exitCode, outOfMemory } = statusOf(container);
-  return state === 'exited' ? { exitCode, outOfMemory, unknown: false } : null;
-}

@@ -273,6 +273,25 @@ export class DockerEngine {
     });
   }
 
+  /** Whether such an event is remembered (the engine keeps 256) or still comes before `until_ms`, wall clock. */
+  async hadEvent(filters: Filters, since_ms: number, until_ms: number): Promise<boolean> {
+    const seconds = (ms: number): string => (ms / 1000).toFixed(3);
+    const call: EngineCall = {
+      what: 'tell past events',
+      method: 'GET',
+      path: '/events',
+      query: { filters, since: seconds(since_ms), until: seconds(until_ms) },
+      timeout_ms: this.timeouts.look_ms,
+    };
+    return this.transport.stream(call, async (bytes) => {
+      for await (const line of jsonLines(bytes, null)) {
+        read(answers.EngineEvent, line, 'event');
+        return true;
+      }
+      return false;
+    });
+  }
+
   private look(
     what: string,
     path: string,

@@ -59,6 +59,7 @@ export class DockerHarness implements DriverHarness {
 
   async close(): Promise<void> {
     await Promise.all(this.drivers.map((driver) => driver.close()));
+    for (const dir of this.runDirs) rmSync(dir, { recursive: true, force: true });
     const filters = { label: [`${label.fleet}=${this.fleet}`] };
     for (const { Id } of await this.docker.listContainers({ all: true, filters })) {
       await this.docker.getContainer(Id).remove({ force: true });
@@ -69,7 +70,6 @@ export class DockerHarness implements DriverHarness {
       await this.docker.getVolume(Name).remove();
     }
     await this.docker.getImage(this.image).remove();
-    for (const dir of this.runDirs) rmSync(dir, { recursive: true, force: true });
   }
 }
 

@@ -1,4 +1,4 @@
-import { createServer, request, type IncomingMessage, type Server } from 'node:http';
+import { Agent, createServer, request, type IncomingMessage, type Server } from 'node:http';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,8 @@ export type Judge = (method: string, path: string) => Verdict;
  */
 export class EngineProxy {
   readonly requests: string[] = [];
+  /** Those whose answer has been passed back in full. */
+  readonly answered: string[] = [];
   /** The most requests of one kind that were under way at once, by "METHOD /path" with ids left out. */
   readonly parallelMax = new Map<string, number>();
   judge: Judge = () => 'pass';
@@ -22,6 +24,7 @@ export class EngineProxy {
   private readonly dir = mkdtempSync(join(tmpdir(), 'tradefleet-proxy-'));
   readonly socketPath = join(this.dir, 'docker.sock');
   private readonly server: Server;
+  private readonly agent = new Agent({ keepAlive: false });
 
   private constructor(private readonly engine: string | null) {
     this.server = createServer((incoming, outgoing) => {
@@ -33,7 +36,14 @@ export class EngineProxy {
       if (verdict === 'refuse' || verdict === 'swallow' || this.engine === null) return;
       const kind = `${method} ${path.replace(/\?.*/, '').replace(/[0-9a-f]{12,}/, 'ID')}`;
       this.count(kind, 1);
-      const onward = request({ socketPath: this.engine, method, path, headers: incoming.headers });
+      const onward = request({
+        socketPath: this.engine,
+        method,
+        path,
+        headers: incoming.headers,
+        agent: this.agent,
+      });
+      outgoing.on('finish', () => this.answered.push(`${method} ${path}`));
       const done = (): void => void onward.destroy();
       outgoing.on('close', () => {
         this.count(kind, -1);
