@@ -4,6 +4,7 @@ import { ProblemError } from '#libs/contracts';
 import { lazyCounter, metricNames } from '#libs/telemetry';
 import { backoffMs } from './connection.js';
 import { writeHeaders, type Headers } from './headers.js';
+import { isPermissionViolation } from './permission-violation.js';
 
 /** A message on its way into a stream. */
 export interface OutgoingMessage {
@@ -115,6 +116,8 @@ function asProblem(error: unknown): ProblemError {
     return new ProblemError('payload_too_large', 'Make the message smaller: the stream refuses its size.', {
       cause: error,
     });
+  if (isPermissionViolation(error))
+    return new ProblemError('forbidden', 'Use a NATS user that may publish this message.', { cause: error });
   return new ProblemError('unavailable', 'Try again: the stream did not store the message.', {
     cause: error,
   });

@@ -73,7 +73,8 @@ export class Messaging {
 
   /**
    * Stores a message in the stream that covers its subject and waits until the server says so. Tries again under the
-   * same message id, which is stored once within the stream's window. Throws `unavailable` or `payload_too_large`.
+   * same message id, which is stored once within the stream's window. Throws `unavailable`, `payload_too_large` or
+   * `forbidden`.
    */
   async publishDurable(message: OutgoingMessage, options: { timeoutMs?: number } = {}): Promise<Stored> {
     return this.publisher.publish(message, options.timeoutMs);

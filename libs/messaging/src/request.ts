@@ -11,6 +11,7 @@ import {
 import { childTraceparent, requestContext, spanAttributes, spanNames, withSpan } from '#libs/telemetry';
 import { readHeaders, writeHeaders, header, type Headers } from './headers.js';
 import { encodeJson, parseJson } from './json-body.js';
+import { isPermissionViolation } from './permission-violation.js';
 import type { SigningKey } from './signing/signing-key.js';
 import { verifySignature } from './signing/signature.js';
 
@@ -117,10 +118,6 @@ async function send(
     });
   }
 }
-
-const isPermissionViolation = (error: unknown): boolean =>
-  error instanceof errors.PermissionViolationError ||
-  (error instanceof Error && error.cause instanceof errors.PermissionViolationError);
 
 type Answer = { ok: true; result: unknown } | { ok: false; problem: Problem };
 

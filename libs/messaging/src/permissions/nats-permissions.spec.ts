@@ -247,6 +247,14 @@ describe('the work that must be possible', () => {
     await connection.close();
   });
 
+  it('what is not allowed fails at once, as forbidden', async () => {
+    const client = await messagingAs('client');
+    await expect(client.request(subjects.register('h1'), {})).rejects.toMatchObject({ code: 'forbidden' });
+    const event = { subject: evt('bot', 'created'), messageId: 'm', body: '{}', headers: {} };
+    await expect(client.publishDurable(event)).rejects.toMatchObject({ code: 'forbidden' });
+    await client.drain();
+  });
+
   it('a requester with an inbox of its own is answered once', async () => {
     const scheduler = await rawAs('scheduler');
     const client = await rawAs('client');
