@@ -239,6 +239,7 @@ export const seen = (row: AllocationRow, over: Partial<ObservedAllocation> = {})
   epoch: row.epoch,
   state: 'running',
   reason: null,
+  detail: null,
   exitCode: null,
   observation: null,
   ...over,

@@ -260,6 +260,7 @@ const observed = ({ command, state }: Held): ObservedAllocation => ({
   epoch: command.epoch,
   state,
   reason: state === 'failed' ? 'lease-ended' : null,
+  detail: null,
   exitCode: null,
   observation: null,
 });

@@ -12,6 +12,8 @@ export const ObservedAllocation = z
     epoch: Epoch,
     state: AllocationState,
     reason: EndReason.nullable(),
+    /** How it ended, in a sentence for people. */
+    detail: z.string().max(300).nullable(),
     exitCode: z.int().nullable(),
     observation: BotObservation.nullable(),
   })

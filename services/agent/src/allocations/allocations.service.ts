@@ -146,6 +146,6 @@ export class AllocationsService {
 }
 
 const observedOf = (
-  { id, account, epoch, state, reason, exitCode }: AllocationRecord,
+  { id, account, epoch, state, reason, detail, exitCode }: AllocationRecord,
   observation: ObservedAllocation['observation'],
-): ObservedAllocation => ({ id, account, epoch, state, reason, exitCode, observation });
+): ObservedAllocation => ({ id, account, epoch, state, reason, detail, exitCode, observation });

@@ -12,7 +12,7 @@ import type { BotRow } from './bot.row.js';
  */
 const withAllocation = `
   SELECT b.name, b.tenant, b.account, b.runtime, b.parameters, b.resources, b.constraints, b.policies, b.desired,
-    b.generation, b.queued_reason, b.created_at, b.updated_at, b.created_by, to_jsonb(newest) AS allocation
+    b.generation, b.queued_reason, b.retry_at, b.created_at, b.updated_at, b.created_by, to_jsonb(newest) AS allocation
   FROM scheduler.bots b
   LEFT JOIN LATERAL (
     SELECT * FROM scheduler.allocations a

@@ -43,6 +43,8 @@ export interface BotRow extends Pick<
   | 'generation'
 > {
   queued_reason: string | null;
+  /** Not placed before; null when it may be placed at any time. */
+  retry_at: Date | null;
   created_at: Date;
   updated_at: Date;
   created_by: string;
@@ -86,7 +88,10 @@ function statusOf(
     return { phase: 'queued', reason: row.queued_reason.slice(0, reason_length_max), ...waits };
   }
   if (allocation === null) return { phase: 'none', reason: null, ...waits };
-  const reason = [allocation.reason, allocation.detail].filter((part) => part !== null).join(': ');
+  const ended = [allocation.reason, allocation.detail].filter((part) => part !== null).join(': ');
+  const retryAt = row.desired === 'running' ? row.retry_at : null;
+  const next = retryAt === null ? '' : `next try at ${retryAt.toISOString().slice(0, 19)}Z`;
+  const reason = [next, ended].filter((part) => part !== '').join('; ');
   return {
     phase: allocation.state,
     reason: reason === '' ? null : reason.slice(0, reason_length_max),

@@ -168,7 +168,18 @@ describe('bots over NATS', () => {
       .get(ObservationStore, { strict: false })
       .record(
         host,
-        [{ id, account: bot.account, epoch: 2, state: 'running', reason: null, exitCode: null, observation }],
+        [
+          {
+            id,
+            account: bot.account,
+            epoch: 2,
+            state: 'running',
+            reason: null,
+            detail: null,
+            exitCode: null,
+            observation,
+          },
+        ],
         Date.now(),
       );
     expect(await read()).toMatchObject({

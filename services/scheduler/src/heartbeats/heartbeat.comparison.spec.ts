@@ -25,6 +25,7 @@ const observed = (over: Partial<ObservedAllocation> = {}): ObservedAllocation =>
   epoch: 3,
   state: 'running',
   reason: null,
+  detail: null,
   exitCode: null,
   observation: null,
   ...over,

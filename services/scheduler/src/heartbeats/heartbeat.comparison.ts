@@ -24,6 +24,7 @@ export interface ObservedAdvance {
   readonly state: AllocationState;
   readonly stage: Stage | null;
   readonly reason: EndReason | null;
+  readonly detail: string | null;
   readonly exitCode: number | null;
 }
 
@@ -84,5 +85,6 @@ const advanceOf = (row: RecordedAllocation, seen: ObservedAllocation): ObservedA
   state: seen.state === 'lost' ? 'failed' : seen.state,
   stage: seen.observation?.stage ?? null,
   reason: isLive(seen.state) ? null : (seen.reason ?? row.stopReason),
+  detail: seen.detail,
   exitCode: seen.exitCode,
 });

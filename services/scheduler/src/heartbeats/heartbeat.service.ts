@@ -176,7 +176,6 @@ export class HeartbeatService {
 
 const reportOf = (advance: ObservedAdvance): AllocationAdvance => ({
   ...advance,
-  detail: null,
   ran: advance.state === 'running',
 });
 
