@@ -1,0 +1,42 @@
+import 'reflect-metadata';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { controlBench, type ControlArguments } from './control/control.bench.js';
+
+/** `npm run bench -- <what>`: measurements on the real servers, each next to what they can do at most. */
+const program = new Command('bench')
+  .description('Measures the platform on this machine, next to raw baselines taken in the same run.')
+  .showHelpAfterError();
+
+program
+  .command('control')
+  .description('from an accepted change to bots that run: the whole control plane, with simulated containers')
+  .option('--bots <n>', 'bots to bring up (10 to 10000)', integer(10, 10_000), 2000)
+  .option('--hosts <n>', 'agents (1 to 100)', integer(1, 100), 20)
+  .option('--processes <n>', 'processes the agents share (1 to 20)', integer(1, 20), 2)
+  .addOption(
+    new Option('--by <door>', 'how bots are asked for: manifests of up to 500, or one request a bot')
+      .choices(['fleet.apply', 'bots.create'])
+      .default('fleet.apply'),
+  )
+  .option('--start-ms <ms>', 'how long a simulated container takes to start', integer(0, 60_000), 0)
+  .option('--seconds <n>', 'give up when not all run after as long (5 to 600)', integer(5, 600), 120)
+  .option('--baseline-ms <ms>', 'how long each baseline is measured', integer(100, 60_000), 2000)
+  .option('--profile <folder>', 'write CPU profiles of scheduler, agents and audit (slower)')
+  .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
+  .action(async (options: ControlArguments) => {
+    await controlBench(options);
+  });
+
+program.parseAsync().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+});
+
+function integer(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
+    return value;
+  };
+}
