@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { consumers, newId, streams } from '#libs/contracts';
+import { consumers, newId, streams, subjects } from '#libs/contracts';
 import { SigningKey } from '#libs/messaging';
 import { aStopCommand, startNats, waitFor, type TestNats } from '#libs/testing';
 import { AgentFixture } from '../testing/agent.fixture.js';
@@ -70,6 +70,21 @@ describe('commands', () => {
     await waitFor(async () => (await unsettled()) === 0);
     expect(fixture.scheduler.heartbeats.every((beat) => beat.allocations.length === 0)).toBe(true);
     expect(rejections()).toHaveLength(1);
+  });
+
+  it('that are no JSON are never obeyed and go to the dead letters', async () => {
+    const dead: string[] = [];
+    const { durable } = consumers.agentCommands(fixture.host);
+    const stop = await fixture.scheduler.messaging.tail(
+      subjects.deadLetter(durable),
+      (message) => dead.push(Buffer.from(message.bytes).toString('utf8')),
+      { stream: streams.deadLetters.name, newOnly: true },
+    );
+    await fixture.scheduler.send(fixture.command(), { body: '{"verb":' });
+    await waitFor(() => dead.length === 1, { what: 'the dead letter' });
+    await waitFor(async () => (await unsettled()) === 0);
+    await stop();
+    expect(fixture.scheduler.heartbeats.every((beat) => beat.allocations.length === 0)).toBe(true);
   });
 
   it('of an epoch that has passed are never obeyed, also after a restart of the agent', async () => {

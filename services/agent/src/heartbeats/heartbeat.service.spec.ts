@@ -1,7 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { ProblemError, type HeartbeatAck } from '#libs/contracts';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SystemClock } from '#libs/clock';
+import { LeaseFile, ProblemError, type HeartbeatAck } from '#libs/contracts';
 import { SigningKey } from '#libs/messaging';
 import { startNats, waitFor, type TestNats } from '#libs/testing';
+import { clock_drift_max } from '../leases/lease-deadline.js';
 import { AgentFixture } from '../testing/agent.fixture.js';
 
 describe('heartbeats', () => {
@@ -37,6 +41,26 @@ describe('heartbeats', () => {
     await waitFor(() => fixture.scheduler.heartbeats.length >= 4);
     const { heartbeats } = fixture.scheduler;
     expect(heartbeats.map((beat) => beat.sequence)).toEqual(heartbeats.map((_, index) => index + 1));
+  });
+
+  it('give a lease that counts from their sending, however late the answer is', async () => {
+    const clock = new SystemClock();
+    const { scheduler } = fixture;
+    let heard_ms = 0;
+    scheduler.leaseTtlMs = 15_000;
+    scheduler.answerDelayMs = 300;
+    // One lease, and no other after it.
+    scheduler.spoil = (answer) => {
+      const first = heard_ms === 0 && answer.leases.length > 0;
+      if (first) heard_ms = clock.boottimeMs();
+      return first ? answer : { ...answer, leases: [] };
+    };
+    const allocation = await aRunningBot();
+    const text = await readFile(join(fixture.runDir(allocation), 'lease.json'), 'utf8');
+    const { deadlineBoottimeMs } = LeaseFile.parse(JSON.parse(text));
+    // Sent before it was heard; the margin of the fixture is 100 ms.
+    expect(deadlineBoottimeMs).toBeLessThanOrEqual(heard_ms + 15_000 * (1 - clock_drift_max) - 100);
+    expect(deadlineBoottimeMs).toBeGreaterThan(heard_ms);
   });
 
   it('renew nothing on the word of a forger', async () => {

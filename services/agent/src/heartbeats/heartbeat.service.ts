@@ -41,6 +41,8 @@ export class HeartbeatService {
   #sequence = 0;
   #interval_ms: number | null = null;
   #answered = false;
+  /** Why the last heartbeat was not answered. */
+  #fault: string | null = null;
 
   constructor(
     private readonly exchange: SignedExchange,
@@ -106,15 +108,25 @@ export class HeartbeatService {
   async #attempt(): Promise<void> {
     try {
       await this.beat();
+      if (this.#fault !== null) this.logger.info({ after: this.#fault }, 'heartbeats are answered again');
       this.#answered = true;
+      this.#fault = null;
     } catch (error) {
       this.#answered = false;
-      if (error instanceof ProblemError) {
-        if (error.code === 'host_not_registered') this.#interval_ms = null;
-        this.logger.warn({ code: error.code, detail: error.detail }, 'heartbeat was not answered');
-      } else {
-        this.logger.error({ err: error }, 'heartbeat met a defect');
-      }
+      if (error instanceof ProblemError && error.code === 'host_not_registered') this.#interval_ms = null;
+      this.#explain(error);
+    }
+  }
+
+  /** Said once for each kind: without a scheduler there are two failures a second. */
+  #explain(error: unknown): void {
+    const fault = error instanceof ProblemError ? error.code : 'defect';
+    if (fault === this.#fault) return;
+    this.#fault = fault;
+    if (error instanceof ProblemError) {
+      this.logger.warn({ code: error.code, detail: error.detail }, 'heartbeats are not answered');
+    } else {
+      this.logger.error({ err: error }, 'heartbeat met a defect');
     }
   }
 

@@ -52,6 +52,8 @@ export class FakeScheduler {
   readonly withheld = new Set<string>();
   withholdAll = false;
   readonly unwanted = new Set<string>();
+  /** From the decision on a heartbeat to its answer. */
+  answerDelayMs = 0;
   /** Changes an answer before it is signed. */
   spoil: (answer: HeartbeatAck) => HeartbeatAck = (answer) => answer;
   /** Refuses heartbeats with this. */
@@ -184,20 +186,20 @@ export class FakeScheduler {
     this.heartbeats.push(body);
     if (this.refusal !== null) throw this.refusal;
     const live = body.allocations.filter((a) => !['stopped', 'failed', 'lost'].includes(a.state));
-    return new SignedReply(
-      this.spoil({
-        host: body.host,
-        incarnation: body.incarnation,
-        sequence: body.sequence,
-        term: this.term,
-        leaseTtlMs: this.leaseTtlMs,
-        heartbeatIntervalMs: this.heartbeatIntervalMs,
-        leases: live
-          .filter((a) => !this.withholdAll && !this.withheld.has(a.id))
-          .map((a) => ({ allocation: a.id, epoch: a.epoch })),
-        stop: body.allocations.filter((a) => this.unwanted.has(a.id)).map((a) => a.id),
-      }),
-    );
+    const answer = this.spoil({
+      host: body.host,
+      incarnation: body.incarnation,
+      sequence: body.sequence,
+      term: this.term,
+      leaseTtlMs: this.leaseTtlMs,
+      heartbeatIntervalMs: this.heartbeatIntervalMs,
+      leases: live
+        .filter((a) => !this.withholdAll && !this.withheld.has(a.id))
+        .map((a) => ({ allocation: a.id, epoch: a.epoch })),
+      stop: body.allocations.filter((a) => this.unwanted.has(a.id)).map((a) => a.id),
+    });
+    await this.messaging.clock.sleep(this.answerDelayMs);
+    return new SignedReply(answer);
   }
 
   async #grant(body: GrantRequest): Promise<Grant> {
