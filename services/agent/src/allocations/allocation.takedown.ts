@@ -74,7 +74,10 @@ export class AllocationTakedown {
       );
       this.leases.release(record.id);
       signals.onChange(latest);
-      this.logger.info({ allocation: record.id, state: ending.state, reason, exitCode }, 'allocation ended');
+      this.logger.info(
+        { allocation: record.id, bot: task.bot, state: ending.state, reason, detail, exitCode },
+        'allocation ended',
+      );
       if (handle !== null) await this.#certainly(record.id, signals, () => this.driver.destroy(handle));
       await this.#certainly(record.id, signals, async () => await this.files?.remove(record.id));
     } catch (error) {
