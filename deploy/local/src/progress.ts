@@ -21,7 +21,8 @@ export class Progress {
       this.line(show('✓', last));
       return result;
     } catch (error) {
-      this.line(show('✗', last));
+      const asked = error instanceof Error && error.name === 'AbortError';
+      this.line(asked ? show('–', 'interrupted') : show('✗', last));
       throw error;
     }
   }
