@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { aStopCommand, startNats, waitFor, type TestNats } from '#libs/testing';
 import { DriverError, type Driver } from '../drivers/driver.js';
 import { AgentFixture, steady } from '../testing/agent.fixture.js';
+import { aStatus, say } from '../testing/writing.driver.js';
 
 describe('an allocation', () => {
   let nats: TestNats;
@@ -57,6 +58,23 @@ describe('an allocation', () => {
     });
     await waitFor(() => fixture.engine.ofHost(fixture.host).length === 0);
     expect(fixture.scheduler.told(allocation).filter((what) => what === 'starting')).toHaveLength(1);
+  });
+
+  it('hands on what its bot said last, without what is no text', async () => {
+    await fixture.start();
+    const { allocation, epoch } = await run();
+    await fixture.scheduler.heard(allocation, 'running');
+    const error = 'no\0route\nto the broker';
+    await say(fixture.runDir(allocation), {
+      ...aStatus({ allocation, epoch }, 'trade-allowed'),
+      error,
+      equity: 1,
+    });
+    await waitFor(() => fixture.scheduler.heartbeats.at(-1)?.allocations[0]?.observation?.equity === 1);
+    fixture.engine.ofHost(fixture.host)[0]?.end({ exitCode: 69, outOfMemory: false, unknown: false });
+    expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({
+      detail: expect.stringContaining('It says: no route to the broker'),
+    });
   });
 
   it('is killed when its lease ends in the middle of a long grace', async () => {

@@ -282,7 +282,8 @@ export class AllocationRunner {
 
   #fail(reason: EndReason, detail: string, exitCode: number | null): void {
     const actor = this.tools.identity.actor;
-    this.#interrupt({ state: 'failed', reason, detail: detail.slice(0, 300), exitCode, graceMs: 0, actor });
+    // Part of it may be the bot's own words, which are to reach a database that takes no control characters.
+    this.#interrupt({ state: 'failed', reason, detail: oneLine(detail), exitCode, graceMs: 0, actor });
   }
 
   #leaseEnded(): void {

@@ -61,7 +61,7 @@ export class AllocationAdvanceRepository {
         steps.map((s) => s.state),
         steps.map((s) => s.stage),
         steps.map((s) => s.reason),
-        steps.map((s) => s.detail),
+        steps.map((s) => storable(s.detail)),
         steps.map((s) => s.exitCode),
         steps.map((s) => s.ran),
         now,
@@ -95,3 +95,9 @@ export class AllocationAdvanceRepository {
     );
   }
 }
+
+/**
+ * Postgres takes no NUL. Hosts hand on what bots say, and one such word must not keep the report from being written:
+ * without it none of the host's heartbeats would be answered, and all its bots would end.
+ */
+const storable = (detail: string | null): string | null => detail?.replaceAll('\0', ' ') ?? null;
