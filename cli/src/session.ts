@@ -31,7 +31,8 @@ export function performer(surroundings: Surroundings, end: (code: ExitCode) => v
       const done = work({ gateway, printer, surroundings });
       end((await Promise.race([done, interruption(surroundings.interrupted)])) ?? exitCodes.ok);
     } catch (error) {
-      printer.problem(error);
+      // Whoever pressed Ctrl-C knows.
+      if (!(error instanceof Interrupted)) printer.problem(error);
       end(exitCodeOf(error) ?? exitCodes.problem);
     }
   };

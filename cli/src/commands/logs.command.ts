@@ -1,3 +1,4 @@
+import { ProblemError } from '#libs/contracts';
 import { Command } from 'commander';
 import { isPassing } from '../fleet.gateway.js';
 import { integer } from '../option.values.js';
@@ -42,10 +43,14 @@ async function follow(bot: string, shown: readonly Line[], session: Session): Pr
       before = now;
     } catch (error) {
       failures += 1;
-      if (!isPassing(error) || failures >= failures_max) throw error;
+      if (!(isPassing(error) || isBetween(error)) || failures >= failures_max) throw error;
     }
   }
 }
+
+/** The last container is gone and the next one not there yet: a bot that was replaced, or is tried again. */
+const isBetween = (error: unknown): boolean =>
+  error instanceof ProblemError && (error.code === 'bot_not_found' || error.code === 'invalid_transition');
 
 /**
  * Lines of `now` that come after those of `before`: what follows the longest end of `before` that `now` holds. Two
