@@ -60,7 +60,10 @@ export class EngineProxy {
         if (verdict === 'break') outgoing.destroy();
         else answer.pipe(outgoing);
       });
-      incoming.pipe(onward);
+      // In one piece: an engine that has its answer before the last piece came closes, and the answer is lost.
+      const body: Buffer[] = [];
+      incoming.on('data', (piece: Buffer) => body.push(piece));
+      incoming.on('end', () => onward.end(Buffer.concat(body)));
     });
     this.server.on('connection', (socket: Socket) => {
       this.sockets.add(socket);
