@@ -75,6 +75,8 @@ export class RuntimeHarness {
       natsUrl: [nats.url],
       databaseUrl,
       signingKeyPath: '/nonexistent',
+      // There are no events to wait for: heartbeats tell.
+      advancePatienceMs: 0,
       ...options.config,
     });
     const messaging = await connectMessaging({ servers: config.natsUrl, name: 'test', logger });

@@ -11,6 +11,7 @@ import { ResendRepository } from './allocations/resend.repository.js';
 import { CommandFactory } from './commands/command.factory.js';
 import { HeartbeatController } from './heartbeats/heartbeat.controller.js';
 import { HeartbeatRepository } from './heartbeats/heartbeat.repository.js';
+import { AdvancePatience } from './heartbeats/advance.patience.js';
 import { HeartbeatService } from './heartbeats/heartbeat.service.js';
 import { HostRegistrationRepository } from './heartbeats/host-registration.repository.js';
 import { HostDirectory } from './heartbeats/host.directory.js';
@@ -76,6 +77,7 @@ const reconcilers = [
     LeaseTable,
     RejectionLog,
     RegistrationService,
+    AdvancePatience,
     HeartbeatService,
     AllocationProjectionService,
     ReconciliationRepository,

@@ -23,6 +23,11 @@ export const runtimeConfigFields = {
   leaseLockDelayMs: z.int().min(0).max(600_000).default(1000),
   /** Heartbeats in which a host may leave out what it should have, before that counts as gone. */
   heartbeatsMissingMax: z.int().min(1).max(100).default(3),
+  /**
+   * How long a host may be ahead of what its events have told, before its heartbeats are believed instead. Events that
+   * are lost cost as long, and a heartbeat more.
+   */
+  advancePatienceMs: z.int().min(0).max(600_000).default(3000),
   placementStrategy: z.enum(['spread', 'binpack']).default('spread'),
   /** Allocations made in one transaction. */
   placementBatch: z.int().min(1).max(1000).default(200),

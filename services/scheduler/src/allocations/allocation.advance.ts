@@ -17,6 +17,15 @@ export interface AllocationStep extends AllocationAdvance {
   readonly moved: boolean;
 }
 
+/**
+ * The bots of steps that may settle a target of an operation: one began to run, or ended. On the way there nothing is
+ * settled, and the rows of operations are hot.
+ */
+export const settling = (steps: readonly AllocationStep[]): string[] =>
+  steps
+    .filter(({ moved, state }) => moved && (state === 'running' || !isLive(state)))
+    .map(({ from }) => from.bot);
+
 const stageRank = (stage: Stage | null): number => (stage === null ? -1 : Stage.options.indexOf(stage));
 
 /**

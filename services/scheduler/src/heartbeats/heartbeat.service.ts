@@ -3,6 +3,7 @@ import { CLOCK, type Clock } from '#libs/clock';
 import { ProblemError, type Capacity, type Heartbeat, type HeartbeatAck } from '#libs/contracts';
 import { verifySignature } from '#libs/messaging';
 import { Outbox } from '#libs/persistence';
+import { settling } from '../allocations/allocation.advance.js';
 import { AllocationAdvanceRepository } from '../allocations/allocation-advance.repository.js';
 import { eventData, type AllocationAdvance } from '../allocations/allocation.rows.js';
 import type { Transaction } from '#libs/persistence';
@@ -11,6 +12,7 @@ import { LeaderTransaction } from '../leadership/leader-transaction.repository.j
 import { OperationTracker } from '../operations/operation.tracker.js';
 import { ReconcilerSignal } from '../reconciliation/reconciler.signal.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
+import { AdvancePatience } from './advance.patience.js';
 import {
   compareHeartbeat,
   type HeartbeatComparison,
@@ -34,7 +36,7 @@ const notRegistered = (host: string): ProblemError =>
 
 /**
  * Answers heartbeats: observed state up, leases down. An undisturbed one costs one query. Everything a host reports is
- * taken as it is now, whatever events were lost: this is what makes the actual state right in the end.
+ * taken, whatever events were lost: this is what makes the actual state right in the end.
  */
 @Injectable()
 export class HeartbeatService {
@@ -45,6 +47,7 @@ export class HeartbeatService {
     private readonly directory: HostDirectory,
     private readonly leases: LeaseTable,
     private readonly observations: ObservationStore,
+    private readonly patience: AdvancePatience,
     private readonly advances: AllocationAdvanceRepository,
     private readonly transaction: LeaderTransaction,
     private readonly outbox: Outbox,
@@ -112,11 +115,12 @@ export class HeartbeatService {
   ): Promise<void> {
     const { host } = heartbeat;
     const gone = this.goneFrom(host, comparison);
-    const reports = [...comparison.advances.map(reportOf), ...gone.map(goneReport)];
+    const now_ms = this.clock.monotonicMs();
+    const advances = this.patience.ripe(host, comparison.advances, now_ms);
+    const reports = [...advances.map(reportOf), ...gone.map(goneReport)];
     // What the host should not have must be dead before it gets work again.
     const back = standing.state === 'down' && comparison.stop.length === 0;
     const changed = !sameCapacity(standing.capacity, heartbeat.capacity);
-    const now_ms = this.clock.monotonicMs();
     const stale = now_ms - (this.written.get(host) ?? -Infinity) >= heartbeat_written_every_ms;
     if (reports.length === 0 && !back && !changed && !stale) return;
 
@@ -138,11 +142,7 @@ export class HeartbeatService {
           data: eventData(step.from, step.state, step),
         }));
       if (events.length > 0) await this.outbox.events(tx, events);
-      if (steps.length > 0)
-        await this.operations.botsChanged(
-          tx,
-          steps.map((step) => step.from.bot),
-        );
+      await this.operations.botsChanged(tx, settling(steps));
     });
     this.written.set(host, now_ms);
     if (reports.length > 0 || back || changed) this.signal.wake('a heartbeat brought news');

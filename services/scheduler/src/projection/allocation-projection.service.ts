@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import { isLive, ProblemError, type AllocationEventData } from '#libs/contracts';
 import { decodeEvent, Poison, verifyEvent, type DecodedEvent, type Delivery } from '#libs/messaging';
+import { settling } from '../allocations/allocation.advance.js';
 import { AllocationAdvanceRepository } from '../allocations/allocation-advance.repository.js';
 import { AllocationRepository } from '../allocations/allocation.repository.js';
 import { HostDirectory } from '../heartbeats/host.directory.js';
@@ -99,13 +100,8 @@ export class AllocationProjectionService {
     const advances = reports.map(({ data }) => advanceOf(data));
     return this.transaction.run(async (tx) => {
       const steps = await this.advances.advance(tx, advances, now);
-      const moved = steps.filter((step) => step.moved);
-      if (moved.length > 0)
-        await this.operations.botsChanged(
-          tx,
-          moved.map((step) => step.from.bot),
-        );
-      return moved.some((step) => !isLive(step.state));
+      await this.operations.botsChanged(tx, settling(steps));
+      return steps.some((step) => !isLive(step.state));
     });
   }
 
