@@ -2,6 +2,7 @@ import type { OperationKind, OperationState, OperationTarget } from '#libs/contr
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { Transaction } from '#libs/persistence';
+import { liveStatesSql } from '../allocations/allocation.states.sql.js';
 import { settleTargetsSql } from './operation.settlement.sql.js';
 
 /** A target as it begins; `host` is the one to leave and goes with the goal `moved` only. */
@@ -56,6 +57,19 @@ export class OperationRepository {
        FROM operation, jsonb_to_recordset($6::jsonb) AS t (bot text, generation integer, goal text, host text)
        ORDER BY bot`,
       [id, kind, state, by, targets.length, JSON.stringify(targets)],
+    );
+  }
+
+  /**
+   * Waits for transactions that are moving live allocations of these bots, and keeps others from it until this one has
+   * ended. Without it, one that begins a target and one that reaches it would not see each other, and the operation
+   * would never end. Allocations are locked by id, as everywhere.
+   */
+  async holdAllocations(tx: Transaction, bots: readonly string[]): Promise<void> {
+    await tx.query(
+      `SELECT 1 FROM scheduler.allocations WHERE bot = ANY($1) AND state IN (${liveStatesSql})
+       ORDER BY id FOR SHARE`,
+      [bots],
     );
   }
 

@@ -44,10 +44,9 @@ export class OperationTracker {
         { id, kind, state: 'succeeded', requested_by: asker.actor, total, failed: 0 },
       ]);
     } else {
-      await this.botsChanged(
-        tx,
-        targets.map((target) => target.bot),
-      );
+      const bots = targets.map((target) => target.bot);
+      await this.operations.holdAllocations(tx, bots);
+      await this.botsChanged(tx, bots);
     }
     return id;
   }

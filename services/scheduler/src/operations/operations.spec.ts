@@ -111,6 +111,35 @@ describe('operations', () => {
     });
   });
 
+  it('ends although its bot began to run in the very moment it was asked for', async () => {
+    const { bot } = await harness.aBot();
+    const allocation = await harness.anAllocation(bot.name, host, { state: 'starting' });
+    const tracker = harness.app.get(OperationTracker, { strict: false });
+    let commit = () => {};
+    const committing = new Promise<void>((resolve) => (commit = resolve));
+    let isMoved = false;
+    const moving = harness.app.get(TransactionRunner, { strict: false }).run(async (tx) => {
+      await tx.query(`UPDATE scheduler.allocations SET state = 'running' WHERE id = $1`, [allocation]);
+      await tracker.botsChanged(tx, [bot.name]);
+      isMoved = true;
+      await committing;
+    });
+    await waitFor(() => isMoved);
+    let isAnswered = false;
+    const asking = harness.ask('bots.start', { name: bot.name }).finally(() => (isAnswered = true));
+    const waitsForALock = async () =>
+      (
+        await harness.sql(
+          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        )
+      ).length > 0;
+    await waitFor(async () => isAnswered || (await waitsForALock()));
+    commit();
+    await moving;
+    const { operation } = await asking;
+    expect((await read(operation)).state).toBe('succeeded');
+  });
+
   it('to stop a bot is superseded by a start, and ends at once when nothing of it lives', async () => {
     const { bot } = await harness.aBot();
     await harness.anAllocation(bot.name, host);
