@@ -164,24 +164,22 @@ describe('bots over NATS', () => {
       controlSequence: 0,
       observedAt: new Date().toISOString(),
     };
-    harness.app
-      .get(ObservationStore, { strict: false })
-      .record(
-        host,
-        [
-          {
-            id,
-            account: bot.account,
-            epoch: 2,
-            state: 'running',
-            reason: null,
-            detail: null,
-            exitCode: null,
-            observation,
-          },
-        ],
-        Date.now(),
-      );
+    harness.app.get(ObservationStore, { strict: false }).record(
+      host,
+      [
+        {
+          id,
+          account: bot.account,
+          epoch: 2,
+          state: 'running',
+          reason: null,
+          detail: null,
+          exitCode: null,
+          observation,
+        },
+      ],
+      Date.now(),
+    );
     expect(await read()).toMatchObject({
       phase: 'running',
       reason: null,
