@@ -11,6 +11,11 @@ import { ReconciliationRepository, type IdleBot } from './reconciliation.reposit
 
 /** Bots looked at in one pass: all of them must be, or a queue of large ones would hide the small ones behind. */
 const idle_rows_max = 10_000;
+/**
+ * Longest a pass goes on placing, in whole batches: stops, above all, come before it in the next pass, and have to
+ * reach their bots within a second however many bots wait to be placed.
+ */
+const placing_ms_max = 200;
 /** Bots that may fail on their own in a batch before the batch is taken to fail for another reason. */
 const faulty_bots_max = 8;
 const faulty_reason = 'It cannot be placed because of a defect; the log of the scheduler says more.';
@@ -31,12 +36,14 @@ export class PlacementReconciler implements Reconciler {
 
   async reconcile(): Promise<boolean> {
     const idle = await this.repository.idleBots(new Date(this.clock.wallMs()), idle_rows_max);
-    if (idle.length > 0) await this.placeOrQueue(idle);
+    const done = idle.length === 0 || (await this.placeOrQueue(idle));
     await this.clearReasons();
-    return idle.length === idle_rows_max;
+    return !done || idle.length === idle_rows_max;
   }
 
-  private async placeOrQueue(idle: readonly IdleBot[]): Promise<void> {
+  /** False when its time was up before all were placed; what is left is for the next pass. */
+  private async placeOrQueue(idle: readonly IdleBot[]): Promise<boolean> {
+    const until_ms = this.clock.monotonicMs() + placing_ms_max;
     const waiting = idle.flatMap((bot) => {
       const reason = waitsForItsHost(bot);
       return reason === null ? [] : [{ request: bot, reason }];
@@ -50,7 +57,12 @@ export class PlacementReconciler implements Reconciler {
       host,
     }));
     const faulty: string[] = [];
-    for (const batch of chunks(places, this.settings.placementBatch)) await this.placeBatch(batch, faulty);
+    let tried = 0;
+    for (const batch of chunks(places, this.settings.placementBatch)) {
+      await this.placeBatch(batch, faulty);
+      tried += batch.length;
+      if (tried < places.length && this.clock.monotonicMs() >= until_ms) break;
+    }
     const faults = idle
       .filter((bot) => faulty.includes(bot.bot))
       .map((request) => ({ request, reason: faulty_reason }));
@@ -62,6 +74,7 @@ export class PlacementReconciler implements Reconciler {
         batch.map(({ request, reason }) => ({ bot: request.bot, reason })),
       );
     }
+    return tried === places.length;
   }
 
   /**
