@@ -64,7 +64,8 @@ export const AgentConfig = z.strictObject({
   /** Offered instead of what was measured. */
   capacityCpuMillis: z.int().min(1).optional(),
   capacityMemoryMib: z.int().min(1).optional(),
-  capacityBots: z.int().min(1).max(10_000).optional(),
+  /** As many as a heartbeat can tell of. */
+  capacityBots: z.int().min(1).max(1000).optional(),
   /** Kept back for the machine itself. */
   reservedCpuMillis: z.int().min(0).default(0),
   reservedMemoryMib: z.int().min(0).default(0),

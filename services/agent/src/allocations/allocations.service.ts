@@ -3,6 +3,7 @@ import { CLOCK, type Clock } from '#libs/clock';
 import type { ObservedAllocation } from '#libs/contracts';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { DRIVER, type Driver, type TaskHandle } from '../drivers/driver.js';
+import { withinRoom } from '../heartbeats/heartbeat-room.js';
 import { HeartbeatSignal } from '../heartbeats/heartbeat.signal.js';
 import { Identity } from '../identity/identity.js';
 import { LeaseKeeper } from '../leases/lease-keeper.js';
@@ -125,7 +126,7 @@ export class AllocationsService {
     return this.#runners.get(allocation)?.handle ?? null;
   }
 
-  /** What the heartbeat says: all that lives, and what ended and was not yet heard of. */
+  /** What the heartbeat says: all that lives, and of what ended and was not yet heard of as much as there is room for. */
   observed(): ObservedAllocation[] {
     const live = [...this.#runners.values()].slice(0, observed_max);
     const ids = new Set(live.map((runner) => runner.id));
@@ -133,10 +134,10 @@ export class AllocationsService {
       .unreported(observed_max - live.length)
       // Its end is written and its container not yet removed: told once.
       .filter((record) => !ids.has(record.id));
-    return [
+    return withinRoom([
       ...live.map((runner) => observedOf(runner.record, runner.observation)),
       ...ended.map((record) => observedOf(record, null)),
-    ];
+    ]);
   }
 
   #forget(runner: AllocationRunner): void {

@@ -169,6 +169,8 @@ export class HeartbeatService {
       this.facts.set('term', String(answer.term));
       this.records.markReported(reported);
     });
+    // Not all that ended had room: what was left out for long would be taken for lost.
+    if (this.records.unreported(1).length > 0) this.signal.call();
   }
 
   async #renew(allocation: string, epoch: number, deadline_ms: number): Promise<void> {
