@@ -195,4 +195,19 @@ describe('an agent that comes back', () => {
     });
     await waitFor(() => tasks().length === 0);
   });
+
+  it('goes on stopping what it was stopping of its own accord when it went', async () => {
+    const command = await aBotThenNoAgent();
+    const db = new AgentDatabase(join(fixture.stateDir, 'agent.sqlite'));
+    await db.commit(() =>
+      db.change(
+        "UPDATE allocations SET state = 'stopping', reason = 'asked' WHERE id = ?",
+        command.allocation,
+      ),
+    );
+    db.close();
+    await fixture.start();
+    expect(await fixture.scheduler.heard(command.allocation, 'stopped')).toMatchObject({ reason: 'asked' });
+    await waitFor(() => tasks().length === 0);
+  });
 });

@@ -48,7 +48,7 @@ export class AdoptionService {
     for (const record of this.records.live()) {
       if (!isStarted(record)) continue;
       const container = containers.find(({ handle }) => handle.allocation === record.id) ?? null;
-      await this.#decide(record, container, sameBoot);
+      await this.#decide(this.#withItsStop(record), container, sameBoot);
     }
     await this.#removeLeftovers();
   }
@@ -86,6 +86,17 @@ export class AdoptionService {
     const record = this.records.get(container.handle.allocation);
     const verdict = adoptionVerdict({ record, container, leaseLeft_ms: null });
     if (verdict.kind === 'remove') await this.strays.remove(container.handle, verdict.tell, signal);
+  }
+
+  /**
+   * One that was being stopped goes on being stopped, also when no command had asked for it (a shutdown of the agent, a
+   * heartbeat): such a wish is not written down, but the state is. Adopted without it, the bot would trade on.
+   */
+  #withItsStop(record: StartedRecord): StartedRecord {
+    if (record.state !== 'stopping' || record.stop !== null) return record;
+    const reason = record.reason ?? 'asked';
+    const graceMs = reason === 'stale-epoch' ? 0 : record.command.stopGraceMs;
+    return { ...record, stop: { reason, graceMs, actor: this.identity.actor, detail: record.detail } };
   }
 
   async #decide(record: StartedRecord, container: Container | null, sameBoot: boolean): Promise<void> {
