@@ -15,10 +15,12 @@ import {
   streams,
   subjects,
 } from '#libs/contracts';
+import { z } from 'zod';
 import { natsServerPath, startNats, waitFor, type TestNats } from '#libs/testing';
 import { inboxPrefixOf } from '../connection.js';
 import type { Messaging } from '../messaging.js';
 import { provision } from '../provision.js';
+import { RequestReplyServer } from '../request-reply/request-reply.server.js';
 import { connected } from '../testing/fleet.fixture.js';
 import { eventProducers } from './event-producers.js';
 import { natsPermissions, natsUserName, type NatsUser } from './nats-permissions.js';
@@ -245,6 +247,85 @@ describe('the work that must be possible', () => {
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 1000 });
     await expect(manager.consumers.info(other.stream, other.durable)).rejects.toThrow(/permission/i);
     await connection.close();
+  });
+
+  it('an agent has nothing done in the name of the fleet by naming a reply subject', async () => {
+    const scheduler = await messagingAs('scheduler');
+    await provision(scheduler, {
+      streams: Object.values(streams),
+      consumers: [consumers.audit, consumers.agentCommands('h1'), consumers.agentCommands('h2')],
+    });
+    await scheduler.publishDurable({
+      subject: subjects.command('h2', 'stop'),
+      messageId: 'c2',
+      body: '{}',
+      headers: {},
+    });
+    const manager = await scheduler.manager();
+    const stored = async () =>
+      (await Promise.all(Object.values(streams).map(async ({ name }) => manager.streams.info(name)))).map(
+        ({ config, state }) => [config.name, state.last_seq, state.consumer_count],
+      );
+    const before = await stored();
+    const agent = await rawAs({ agent: 'h1' });
+    const pull = jsApi('CONSUMER.MSG.NEXT.COMMANDS.agent-h1');
+    // The answer to a pull that finds nothing is empty, as is an order to delete.
+    const nothing = JSON.stringify({ batch: 1, no_wait: true });
+    for (const order of [
+      ...Object.values(streams).flatMap(({ name }) => [`STREAM.PURGE.${name}`, `STREAM.DELETE.${name}`]),
+      'CONSUMER.DELETE.EVENTS.audit',
+      'CONSUMER.DELETE.COMMANDS.agent-h2',
+    ])
+      agent.publish(pull, nothing, { reply: jsApi(order) });
+    agent.publish(pull, nothing, { reply: subjects.command('h2', 'start') });
+    agent.publish(jsApi('CONSUMER.INFO.COMMANDS.agent-h1'), '', { reply: subjects.command('h2', 'start') });
+    agent.publish(evt('allocation', 'running'), '{}', { reply: subjects.command('h2', 'start') });
+    // Answered in their order: this one last.
+    await agent.request(pull, nothing, { timeout: 5000 });
+    await waitFor(async () => (await stored())[1]?.[1] === Number(before[1]?.[1]) + 1, {
+      what: 'the event, which is allowed',
+    });
+    const [commands, [name, last, reading] = [], deadLetters] = before;
+    expect(await stored()).toEqual([commands, [name, Number(last) + 1, reading], deadLetters]);
+    await agent.close();
+    await scheduler.drain();
+  });
+
+  it('agents and services ask each other across their accounts', async () => {
+    const gateway = await messagingAs('gateway');
+    const scheduler = await messagingAs('scheduler');
+    const agent = await messagingAs({ agent: 'h1' });
+    const answering = (messaging: Messaging, subject: string, queue: string) => {
+      const server = new RequestReplyServer(messaging, { queue });
+      const extras = {
+        kind: 'request',
+        name: subject,
+        api: null,
+        schema: z.strictObject({}),
+        pool: 'internal',
+      };
+      server.addHandler(subject, () => Promise.resolve({ from: queue }), false, extras);
+      return new Promise<RequestReplyServer>((resolve, reject) => {
+        server.listen((error) => {
+          if (error === undefined) resolve(server);
+          else reject(new Error('The server does not listen', { cause: error }));
+        });
+      });
+    };
+    const logs = subjects.agentLogs('h1');
+    await expect(gateway.request(logs, {}, { timeoutMs: 2000 })).rejects.toMatchObject({
+      code: 'unavailable',
+    });
+    const unheard = agent.request(subjects.heartbeat('h1'), {}, { timeoutMs: 2000 });
+    await expect(unheard).rejects.toMatchObject({ code: 'unavailable' });
+    const servers = [
+      await answering(agent, logs, 'agent-logs'),
+      await answering(scheduler, subjects.heartbeat('*'), 'scheduler'),
+    ];
+    expect(await gateway.request(logs, {})).toEqual({ from: 'agent-logs' });
+    expect(await agent.request(subjects.heartbeat('h1'), {})).toEqual({ from: 'scheduler' });
+    await Promise.all(servers.map(async (server) => server.close()));
+    await Promise.all([gateway, scheduler, agent].map(async (messaging) => messaging.drain()));
   });
 
   it('what is not allowed fails at once, as forbidden', async () => {

@@ -20,6 +20,12 @@ export interface NatsPermissions {
   readonly subscribe: readonly string[];
   /** Servers of requests may answer each one once, wherever it came from. */
   readonly allowResponses: boolean;
+  /**
+   * An account of its own, which reaches nothing of the fleet but the subjects above. The reply subject of what a
+   * user publishes is checked by no permission, and JetStream would answer a pull into its own API, as an order to
+   * delete a stream. In an account of its own such an answer finds nobody.
+   */
+  readonly isolated?: boolean;
 }
 
 /** Requests between services. Who serves, who may ask. */
@@ -41,7 +47,7 @@ export const natsUserName = (user: NatsUser): string =>
 /**
  * What a user may do, and nothing else: allow-lists only, since deny rules have been bypassed before
  * (CVE-2026-33222 and its kin). Publishing does not limit the *reply* subject a user names, so what is stored in a
- * stream is signed besides.
+ * stream is signed besides, and agents are isolated.
  */
 export function natsPermissions(user: NatsUser): NatsPermissions {
   if (typeof user !== 'string') return agentPermissions(user.agent);
@@ -82,6 +88,7 @@ function agentPermissions(host: string): NatsPermissions {
     ],
     subscribe: [`${inboxPrefixOf(natsUserName({ agent: host }))}.>`, subjects.agentLogs(host)],
     allowResponses: true,
+    isolated: true,
   };
 }
 

@@ -29,12 +29,20 @@ const memory_bytes_max = 64 * 1024 ** 2;
 const payload_bytes_max = 1024 ** 2;
 const connections_max = 4096;
 const control_line_bytes_max = 4096;
+const fleetAccount = 'FLEET';
+const pullPrefix = '$JS.API.CONSUMER.MSG.NEXT.';
+/**
+ * The server gives every account the whole API of its own JetStream, be there one or not, unless the account imports
+ * this from another: only then do requests reach the other's. No isolated user may publish on it.
+ */
+const accountInfo = '$JS.API.INFO';
 
 /** The text of a nats-server configuration file. Throws for values that cannot be written safely. */
 export function natsServerConfig(config: NatsServerConfig): string {
   const { host = '127.0.0.1', storeBytesMax = store_bytes_default, syncAlways = false } = config;
   const names = new Set(config.users.map(({ user }) => user));
   if (names.size !== config.users.length) throw new Error('Give each NATS user once.');
+  const isolated = config.users.filter(({ permissions }) => permissions.isolated === true);
   return [
     `host: ${quoted(host)}`,
     `port: ${integer(config.port)}`,
@@ -52,12 +60,22 @@ export function natsServerConfig(config: NatsServerConfig): string {
     ...(syncAlways ? [`  sync_interval: always`] : []),
     `}`,
     `accounts {`,
-    `  FLEET {`,
+    `  ${fleetAccount} {`,
     `    jetstream: enabled`,
     `    users: [`,
-    ...config.users.flatMap(userLines),
+    ...config.users.filter((user) => !isolated.includes(user)).flatMap(userLines),
     `    ]`,
+    ...exchangeLines(
+      [...new Set(isolated.flatMap(asked))].map((subject) => ({
+        subject,
+        to: isolated.filter((user) => asked(user).includes(subject)).map(({ user }) => user),
+      })),
+      isolated.flatMap(({ user, permissions }) =>
+        served(permissions).map((subject) => ({ subject, from: user })),
+      ),
+    ),
     `  }`,
+    ...isolated.flatMap(isolatedAccountLines),
     `  SYS {}`,
     `}`,
     `system_account: SYS`,
@@ -77,6 +95,50 @@ function userLines({ user, password, permissions }: NatsUserConfig): string[] {
     ...(permissions.allowResponses ? [`          allow_responses: { max: 1, expires: "2m" }`] : []),
     `        }`,
     `      }`,
+  ];
+}
+
+/** The account of one isolated user: it imports what the user publishes on and exports what it serves. */
+function isolatedAccountLines(user: NatsUserConfig): string[] {
+  return [
+    `  ${quoted(user.user)} {`,
+    `    users: [`,
+    ...userLines(user),
+    `    ]`,
+    ...exchangeLines(
+      served(user.permissions).map((subject) => ({ subject, to: [fleetAccount] })),
+      asked(user).map((subject) => ({ subject, from: fleetAccount })),
+    ),
+    `  }`,
+  ];
+}
+
+/** What an isolated user asks the fleet. */
+const asked = ({ permissions }: NatsUserConfig): string[] => [accountInfo, ...permissions.publish];
+
+/** What a user answers requests on: all it may subscribe to but inboxes, which no account shares. */
+const served = ({ subscribe }: NatsPermissions): string[] =>
+  subscribe.filter((subject) => !subject.startsWith('_INBOX'));
+
+/** What an account lets others use, and what it uses of others. Services: whoever asks gets the answers, nobody else. */
+function exchangeLines(
+  exports: readonly { readonly subject: string; readonly to: readonly string[] }[],
+  imports: readonly { readonly subject: string; readonly from: string }[],
+): string[] {
+  if (exports.length === 0 && imports.length === 0) return [];
+  return [
+    `    exports: [`,
+    ...exports.map(({ subject, to }) => {
+      // One pull is answered by many messages.
+      const response = subject.startsWith(pullPrefix) ? ', response: "Stream"' : '';
+      return `      { service: ${quoted(subject)}, accounts: [${to.map(quoted).join(', ')}]${response} }`;
+    }),
+    `    ]`,
+    `    imports: [`,
+    ...imports.map(
+      ({ subject, from }) => `      { service: { account: ${quoted(from)}, subject: ${quoted(subject)} } }`,
+    ),
+    `    ]`,
   ];
 }
 

@@ -62,6 +62,8 @@ const flush_ms_max = 2000;
 const anonymous = 'nats:anonymous';
 /** Answers go to inboxes only: a reply subject must not carry our words, or our authority, anywhere else. */
 const inboxPrefix = '_INBOX';
+/** What the server makes of the inbox of a requester in another account; no client may name such a subject itself. */
+const otherAccountPrefix = '_R_.';
 
 const requests = lazyCounter(metricNames.requests, 'Requests answered, by operation and code');
 const durations = lazyHistogram(metricNames.request_duration_ms, 'From receipt to answer', 'ms');
@@ -172,7 +174,7 @@ export class RequestReplyServer extends Server implements CustomTransportStrateg
 
   private receive(route: Route, message: Msg): void {
     const { reply } = message;
-    if (reply?.startsWith(inboxPrefix) !== true) {
+    if (reply?.startsWith(inboxPrefix) !== true && reply?.startsWith(otherAccountPrefix) !== true) {
       this.messaging.logger.info(
         { subject: message.subject },
         'request ignored: its reply subject is no inbox',
