@@ -131,6 +131,17 @@ describe('a heartbeat and a condemnation', () => {
     expect(codeOf(() => answer())).toBe('none');
   });
 
+  it('one that was overtaken is not answered, and takes no lease back that the later one gave', async () => {
+    await clock.advance(100_000);
+    const slow = table.begin('h', 'i', 1);
+    table.finish(table.begin('h', 'i', 2), new Set(['new']), ['new']);
+    expect(codeOf(() => table.finish(slow, new Set(), []))).toBe('unavailable');
+    for (let beat = 0; beat <= settings.heartbeatsMissingMax; beat += 1)
+      expect(table.countMissing('h', ['new'])).toEqual([]);
+    await clock.advance(over_ms);
+    expect(table.countMissing('h', ['new'])).toEqual(['new']);
+  });
+
   it('begun in time keeps the host', async () => {
     await clock.advance(over_ms - 1);
     const answering = table.begin('h', 'i', 1);

@@ -23,6 +23,8 @@ interface HostContact {
 /** One heartbeat being answered. */
 export interface Answering {
   readonly host: string;
+  readonly incarnation: string;
+  readonly sequence: number;
   readonly condemnations: number;
 }
 
@@ -65,7 +67,7 @@ export class LeaseTable {
       );
     contact.sequence = sequence;
     contact.heard_ms = this.clock.monotonicMs();
-    return { host, condemnations: contact.condemnations };
+    return { host, incarnation, sequence, condemnations: contact.condemnations };
   }
 
   /**
@@ -73,8 +75,12 @@ export class LeaseTable {
    * @param renewed the allocations whose leases the answer renews
    * @param live all live allocations of the host; what is known of others is forgotten
    */
-  finish({ host, condemnations }: Answering, renewed: ReadonlySet<string>, live: readonly string[]): void {
+  finish(answering: Answering, renewed: ReadonlySet<string>, live: readonly string[]): void {
+    const { host, incarnation, sequence, condemnations } = answering;
     const contact = this.contact(host);
+    // Its host waits for it no longer, and what it knew of leases is older than what is known by now.
+    if (contact.incarnation !== incarnation || contact.sequence !== sequence)
+      throw retryLater('Send the next heartbeat: this one was overtaken by a later one.');
     if (contact.condemnations !== condemnations)
       throw retryLater('Send the next heartbeat: this one was not answered within its lease.');
     const now_ms = this.clock.monotonicMs();
