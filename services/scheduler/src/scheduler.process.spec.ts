@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { apiSubject, eventHeaders, subjects, type ApiName } from '#libs/contracts';
+import { apiSubject, consumers, eventHeaders, subjects, type ApiName } from '#libs/contracts';
 import {
   connectMessaging,
   decodeEvent,
@@ -22,6 +22,7 @@ import {
   type TestNats,
   type TestPostgres,
 } from '#libs/testing';
+import pg from 'pg';
 import type { Health } from './health/health.controller.js';
 import { SchedulerConfig } from './scheduler.config.js';
 import { startScheduler, type RunningScheduler } from './scheduler.process.js';
@@ -158,6 +159,33 @@ describe('the scheduler', () => {
       await gateway.drain();
       await stop(scheduler);
     }
+  });
+
+  it('makes the consumers of its hosts again, should the broker have lost them', async () => {
+    await stop(await start());
+    const host = uniqueName('host');
+    const database = new pg.Client({ connectionString: config.databaseUrl });
+    await database.connect();
+    await database.query(
+      `INSERT INTO scheduler.hosts (name, state, driver, runtimes, labels, cpu_millis, memory_mib, bots_max,
+         agent_version, incarnation, signing_key, sealing_key)
+       VALUES ($1, 'ready', 'simulated', '{paper}', '{}', 1, 1, 1, '0.1.0', gen_random_uuid(), '{}', '{}')`,
+      [host],
+    );
+    await database.end();
+    const scheduler = await start();
+    const broker = await connectMessaging({
+      servers: nats.url,
+      user: 'scheduler',
+      password,
+      name: 'scheduler',
+      logger,
+    });
+    const { stream, durable, filter } = consumers.agentCommands(host);
+    const manager = await broker.manager();
+    expect((await manager.consumers.info(stream, durable)).config.filter_subject).toBe(filter);
+    await broker.drain();
+    await stop(scheduler);
   });
 
   it('answers a request that is under way before it stops', async () => {

@@ -7,6 +7,7 @@ import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { AsyncMicroserviceOptions } from '@nestjs/microservices';
 import { migrations, schedulerSchema } from './database/migrations/index.js';
+import { HostRegistrationRepository } from './heartbeats/host-registration.repository.js';
 import { LEADERSHIP, type Leadership } from './leadership/leadership.js';
 import { OperationsService } from './operations/operations.service.js';
 import type { Platform } from './platform.module.js';
@@ -38,7 +39,8 @@ const outbox_look_ms = 50;
 /**
  * Starts the scheduler: the order of the steps stands here and nowhere else.
  *
- *   migrations -> NATS -> streams -> lead (a standby waits here and serves nothing) -> outbox relay -> requests -> runtime
+ *   migrations -> NATS -> streams -> lead (a standby waits here and serves nothing) -> consumers of hosts
+ *     -> outbox relay -> requests -> runtime
  */
 export async function startScheduler(options: SchedulerOptions): Promise<RunningScheduler> {
   const { config, logger, clock = new SystemClock(), onLeadershipLost } = options;
@@ -62,6 +64,9 @@ export async function startScheduler(options: SchedulerOptions): Promise<Running
     leadership.onLost(onLeadershipLost);
     logger.info({}, 'waiting to lead');
     const { term } = await leadership.lead(signal);
+    // Hosts register once; should the broker have lost their consumers since, they would hear of no command any more.
+    const hosts = await app.get(HostRegistrationRepository).names();
+    await provision(messaging, { consumers: hosts.map((host) => consumers.agentCommands(host)) });
     app.get(OutboxRelay).start();
     await app.listen();
     app.get(SchedulerRuntime).start();

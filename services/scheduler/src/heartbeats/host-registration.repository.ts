@@ -23,6 +23,14 @@ export class HostRegistrationRepository {
     return rows[0] ?? null;
   }
 
+  /** All that ever registered. */
+  async names(): Promise<string[]> {
+    const rows = await this.dataSource.query<{ name: string }[]>(
+      'SELECT name FROM scheduler.hosts ORDER BY name',
+    );
+    return rows.map((row) => row.name);
+  }
+
   /** Makes the host, ready; false when it exists. Its name is bound to the key from now on. */
   async insert(tx: Transaction, host: HostRegister, now: Date): Promise<boolean> {
     const rows = await tx.query<unknown[]>(
