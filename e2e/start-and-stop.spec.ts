@@ -68,6 +68,9 @@ describe('starting and stopping', () => {
     await fleet.launch();
     await fleet.untilReady();
     const before = await Promise.all(bots.map((bot) => fleet.untilRuns(bot)));
+    // What is looked for afterwards is there while it runs, so it would be seen.
+    const kinds = new Set((await fleet.leftovers()).map((what) => what.split(/[ /]/)[0]));
+    expect(kinds).toEqual(new Set(['process', 'container', 'network', 'fleet.json', '']));
     expect(await fleet.end('SIGINT')).toBe('code 0');
     await fleet.untilNothingIsLeft();
 

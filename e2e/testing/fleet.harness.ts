@@ -8,12 +8,12 @@ import {
   waitFor,
   withClient,
 } from '#libs/testing';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DockerEngine } from './docker.engine.js';
 import { isRunning, processesNaming } from './process.table.js';
+import { remainsOf, removeRemainsOf } from './remains.js';
 import { StockClient } from './stock.client.js';
 
 export interface FleetOptions {
@@ -138,22 +138,14 @@ export class FleetHarness {
       if (how !== 'code 0' && how !== 'not started') throw new Error(`Ended with ${how}: ${this.console()}`);
       await this.untilNothingIsLeft();
     } finally {
-      await this.removeWhatIsKept();
+      await removeRemainsOf(this.state, this.lastRecord?.fleet ?? null, this.options.driver === 'docker');
     }
   }
 
-  /** Containers, networks, processes, run directories and the record of the fleet that are still there. */
+  /** What is there of the fleet: see `remainsOf`. */
   async leftovers(): Promise<string[]> {
-    const { fleet } = this.record();
-    const left = processesNaming(this.state, fleet).map(({ pid, command }) => `process ${pid}: ${command}`);
-    if (this.readRecord() !== null) left.push('fleet.json');
-    if (existsSync(join('/dev/shm', fleet))) left.push(`/dev/shm/${fleet}`);
-    if (this.options.driver === 'docker') {
-      const engine = new DockerEngine();
-      left.push(...(await engine.containers(fleet)).map(({ name }) => `container ${name}`));
-      left.push(...(await engine.networks(fleet)).map((name) => `network ${name}`));
-    }
-    return left;
+    const left = await remainsOf(this.state, this.record().fleet, this.options.driver === 'docker');
+    return this.readRecord() === null ? left : [...left, 'fleet.json'];
   }
 
   async untilNothingIsLeft(): Promise<void> {
@@ -296,20 +288,6 @@ export class FleetHarness {
     ).catch((error: unknown) => {
       throw new Error(`The audit log has ${seen.join(', ')}`, { cause: error });
     });
-  }
-
-  /**
-   * Volumes outlive a fleet by design, as its state does; a test leaves neither. What a failed test has left goes,
-   * too, so that it does not disturb the next one.
-   */
-  private async removeWhatIsKept(): Promise<void> {
-    for (const { pid } of processesNaming(this.state)) process.kill(pid, 'SIGKILL');
-    if (this.lastRecord !== null) {
-      const { fleet } = this.lastRecord;
-      if (this.options.driver === 'docker') await new DockerEngine().removeAllOf(fleet);
-      await rm(join('/dev/shm', fleet), { recursive: true, force: true });
-    }
-    await rm(this.state, { recursive: true, force: true, maxRetries: 3 });
   }
 
   /** Of the running fleet, or of the last run. */
