@@ -39,7 +39,7 @@ export class SessionEvents implements OnModuleDestroy {
         {
           type: 'tradefleet.session.refused',
           subjectId: 'gateway',
-          data: { method: request.method, path: request.url.slice(0, 200), ip: request.ip.slice(0, 64) },
+          data: { method: request.method, path: pathOf(request), ip: request.ip.slice(0, 64) },
           ...{ id: newId(), source: '/gateway', actor: 'user:unknown' },
           time: new Date(this.clock.wallMs()).toISOString(),
           ...{ incarnation: this.incarnation, sequence: this.sequence },
@@ -83,3 +83,6 @@ export class SessionEvents implements OnModuleDestroy {
     }
   }
 }
+
+/** Without the query: who cannot send a header may have put the token there. */
+const pathOf = ({ url }: FastifyRequest): string => (url.split('?', 1)[0] ?? '').slice(0, 200);
