@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, stat, statfs } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, stat, statfs, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { StartupFault } from '../errors.js';
@@ -39,6 +39,29 @@ describe('the run root', () => {
       await expect(prepareRunRoot(memory, 'h', false)).resolves.toBeUndefined();
     }
     await expect(prepareRunRoot(disk, 'h', true)).resolves.toBeUndefined();
+  });
+
+  it('is not taken from others, who could make it first where its name can be foreseen', async () => {
+    const elsewhere = join(disk, 'elsewhere');
+    await mkdir(elsewhere);
+    await symlink(elsewhere, join(disk, 'link'));
+    await expect(prepareRunRoot(join(disk, 'link'), 'h', true)).rejects.toThrow(/not safe/);
+
+    const open = join(disk, 'open');
+    await mkdir(join(open, 'run'), { recursive: true });
+    await chmod(open, 0o777);
+    await expect(prepareRunRoot(join(open, 'run'), 'h', true)).rejects.toThrow(/not safe/);
+    // As /tmp and /dev/shm are: there, only owners rename.
+    await chmod(open, 0o1777);
+    await expect(prepareRunRoot(join(open, 'run'), 'h', true)).resolves.toBeUndefined();
+
+    if (process.getuid?.() !== 0) return;
+    const foreign = join(disk, 'foreign');
+    await mkdir(foreign, { mode: 0o755 });
+    await chown(foreign, 65_534, 65_534);
+    await expect(prepareRunRoot(foreign, 'h', true)).rejects.toThrow(/not safe/);
+    await expect(prepareRunRoot(join(foreign, 'below'), 'h', true)).rejects.toThrow(/not safe/);
+    expect((await stat(foreign)).mode & 0o777).toBe(0o755);
   });
 
   it('belongs to one host', async () => {
