@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -76,6 +77,22 @@ describe('RunDirectories', () => {
     await directories.writeLease({ ...lease, deadlineBoottimeMs: 20 });
     expect(await directories.readLease(allocation)).toMatchObject({ deadlineBoottimeMs: 20 });
     expect((await readdir(join(root, allocation))).filter((name) => name.endsWith('.new'))).toEqual([]);
+  });
+
+  it('removes what a bot has nested deeper than a path may be long', async () => {
+    await directories.make(bot);
+    const name = 'd'.repeat(250);
+    let folder = openSync(directories.outPath(allocation), 'r');
+    for (let depth = 0; depth < 20; depth += 1) {
+      const below = `/proc/self/fd/${folder}/${name}`;
+      mkdirSync(below);
+      const next = openSync(below, 'r');
+      closeSync(folder);
+      folder = next;
+    }
+    closeSync(folder);
+    await directories.remove(allocation);
+    expect(await readdir(root)).toEqual([]);
   });
 
   it('writes over what a crash has left half-written', async () => {

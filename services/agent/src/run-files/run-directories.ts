@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { chmod, chown, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { BotFile, ControlFile, CredentialsFile, Id, LeaseFile, StatusFile, limits } from '#libs/contracts';
 import { file_bytes_max, readUntrusted, writeAtomically, type FileOwner } from './atomic-file.js';
 
@@ -7,6 +9,7 @@ import { file_bytes_max, readUntrusted, writeAtomically, type FileOwner } from '
 const read_only = 0o444;
 /** What the bot alone may read. */
 const secret = 0o400;
+const removal_ms_max = 60_000;
 
 /**
  * The runtime directories of this host's allocations:
@@ -95,7 +98,14 @@ export class RunDirectories {
   }
 
   async remove(allocation: string): Promise<void> {
-    await rm(this.path(allocation), { recursive: true, force: true, maxRetries: 3 });
+    const path = this.path(allocation);
+    try {
+      await rm(path, { recursive: true, force: true, maxRetries: 3 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENAMETOOLONG') throw error;
+      // A bot can nest folders deeper than a path may be long. rm(1) goes down step by step instead of by path.
+      await promisify(execFile)('rm', ['-rf', '--', path], { timeout: removal_ms_max });
+    }
   }
 
   /** Allocations that have a directory. */
