@@ -115,6 +115,12 @@ describe('redaction', () => {
     `password=${secret} host=x`,
     `Authorization: Bearer ${secret}`,
     `token: '${secret}'`,
+    `{"password":"two words, ${secret}"}`,
+    `{"password":"a \\" quote ${secret}"}`,
+    JSON.stringify(`{"password":"again, ${secret}"}`),
+    `connect to postgres://tradefleet:p@${secret}@127.0.0.1/db failed`,
+    `nats://${secret}@127.0.0.1:4222`,
+    `redis://:${secret}@127.0.0.1`,
   ])('cleans texts: %s', (text) => {
     const { logger, lines } = written();
     logger.error({ err: new Error(text), reason: text }, 'failed');

@@ -3,11 +3,14 @@ const secretKey =
   /password|passwd|passphrase|^pass$|^pwd$|token|secret|credential|sealed|authorization|private_?key|api_?key|cookie|^jw[et]$/i;
 /** Private members of a JSON Web Key (RFC 7518, 6.2.2, 6.3.2, 6.4.1; RFC 8037, 2). */
 const privateJwkMembers: ReadonlySet<string> = new Set(['d', 'k', 'p', 'q', 'dp', 'dq', 'qi']);
-/** `password=...`, `"token": "..."` and the like within a text. */
+/**
+ * `password=...`, `"token": "..."` and the like within a text, also within JSON that was quoted again. What stands in
+ * quotes goes as a whole; else the value ends at the first blank or separator.
+ */
 const secretInText =
-  /((?:password|passwd|passphrase|token|secret|authorization|private_?key|api_?key)\w{0,20}["']?\s{0,4}[:=]\s{0,4}["']?)(?:bearer\s+|basic\s+)?[^\s"',;}&]+/gi;
-/** `//user:password@host` within a text. */
-const userInUrl = /(:\/\/)[^\s/@:]+:[^\s/@]+@/g;
+  /((?:password|passwd|passphrase|token|secret|authorization|private_?key|api_?key)\w{0,20}\\{0,3}["']?\s{0,4}[:=]\s{0,4})(?:(\\{0,3}["'])(?:(?!\2)(?:\\.|[^\\])){1,1024}|(?:bearer\s+|basic\s+)?[^\s"',;}&]+)/gi;
+/** `//user:password@host` and `//token@host` within a text; a password may hold an `@` itself. */
+const userInUrl = /(:\/\/)[^\s/?#]+@/g;
 
 const redacted = '[redacted]';
 
@@ -18,7 +21,7 @@ export const logBounds = { depth_max: 5, entries_max: 100, text_chars_max: 8192 
 export function redactText(text: string): string {
   const cut =
     text.length > logBounds.text_chars_max ? `${text.slice(0, logBounds.text_chars_max)}[cut]` : text;
-  return cut.replace(secretInText, `$1${redacted}`).replace(userInUrl, `$1${redacted}@`);
+  return cut.replace(secretInText, `$1$2${redacted}`).replace(userInUrl, `$1${redacted}@`);
 }
 
 /**
