@@ -108,7 +108,7 @@ export class AllocationRepository {
   ): Promise<StoppingAllocation[]> {
     const [rows] = await tx.query<[StoppingAllocation[], number]>(
       `UPDATE scheduler.allocations a
-       SET stop_reason = w.reason, stop_requested_at = $4, commanded_at = $4, commands_sent = 1, updated_at = $4,
+       SET stop_reason = w.reason, stop_actor = w.actor, stop_requested_at = $4, commanded_at = $4, commands_sent = 1, updated_at = $4,
            stop_deadline_at = $4::timestamptz + make_interval(secs => w.grace_ms / 1000.0)
        FROM (SELECT l.id, i.reason, coalesce((b.policies->>'stopGraceMs')::int, 0) AS grace_ms,
                     coalesce(i.actor, b.changed_by, 'service:scheduler') AS actor

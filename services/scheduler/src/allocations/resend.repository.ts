@@ -48,7 +48,7 @@ export class ResendRepository {
     const stops = await tx.query<StoppingAllocation[]>(
       `SELECT a.id, a.tenant, a.bot, a.account, a.host, a.epoch, a.stop_reason AS "stopReason",
               coalesce((b.policies->>'stopGraceMs')::int, 0) AS "graceMs",
-              coalesce(b.changed_by, 'service:scheduler') AS actor
+              coalesce(a.stop_actor, b.changed_by, 'service:scheduler') AS actor
        FROM scheduler.allocations a LEFT JOIN scheduler.bots b ON b.name = a.bot
        WHERE a.id = ANY($1) AND a.state IN (${liveStatesSql}) AND a.stop_requested_at IS NOT NULL
        ORDER BY a.id FOR NO KEY UPDATE OF a`,

@@ -406,6 +406,20 @@ describe('a command of which nothing came', () => {
     expect(await runtime.commandsOf(placed.id)).toEqual(['start']);
   });
 
+  it('a stop that is sent again names who wanted it, not who changed the bot', async () => {
+    const bot = await runtime.bot();
+    const allocation = await running(bot.name);
+    await lock(bot.account);
+    await runtime.pass();
+    await clock.advance(5000);
+    await runtime.heartbeat(host, [seen(allocation)]);
+    await runtime.pass();
+    const stops = (await runtime.outbox()).flatMap(({ subject, body }) =>
+      subject?.endsWith('.stop') === true ? [(JSON.parse(body) as { actor: string }).actor] : [],
+    );
+    expect(stops).toEqual(['user:risk', 'user:risk']);
+  });
+
   it('a stop too is sent again', async () => {
     const bot = await runtime.bot();
     const allocation = await running(bot.name);

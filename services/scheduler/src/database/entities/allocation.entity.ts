@@ -50,6 +50,10 @@ export class AllocationEntity {
   @Column('text', { name: 'stop_reason', nullable: true })
   stopReason!: StopCommand['reason'] | null;
 
+  /** Who wants it to end. */
+  @Column('text', { name: 'stop_actor', nullable: true })
+  stopActor!: string | null;
+
   @Column('timestamptz', { name: 'stop_requested_at', nullable: true })
   stopRequestedAt!: Date | null;
 
