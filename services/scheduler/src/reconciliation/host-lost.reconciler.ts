@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { AllocationService } from '../allocations/allocation.service.js';
 import { LeaseTable } from '../heartbeats/lease.table.js';
+import { LeadershipLost } from '../leadership/leadership.js';
 import type { Reconciler } from './reconciler.js';
 import { ReconciliationRepository } from './reconciliation.repository.js';
 
@@ -23,11 +24,21 @@ export class HostLostReconciler implements Reconciler {
   async reconcile(): Promise<boolean> {
     for (const host of await this.repository.hostsUp()) {
       if (!this.leases.condemnIfOver(host)) continue;
-      // Condemned until it stands in the database: were this to fail, the next pass would try again.
-      const lost = await this.allocations.loseHost(host);
-      this.leases.absolve(host);
-      this.logger.error({ host, lost }, 'host down');
+      try {
+        await this.lose(host);
+      } catch (error) {
+        if (error instanceof LeadershipLost) throw error;
+        // The accounts of the hosts behind it must come free all the same.
+        this.logger.error({ err: error, host }, 'host could not be declared down, trying again');
+      }
     }
     return false;
+  }
+
+  /** Condemned until it stands in the database: when this fails, the next pass tries again. */
+  private async lose(host: string): Promise<void> {
+    const lost = await this.allocations.loseHost(host);
+    this.leases.absolve(host);
+    this.logger.error({ host, lost }, 'host down');
   }
 }

@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { startNats, startPostgres, VirtualClock, type TestNats, type TestPostgres } from '#libs/testing';
+import { AllocationService } from '../allocations/allocation.service.js';
+import { SignedHost } from '../heartbeats/signed-host.harness.js';
+import { migratedDatabase, RuntimeHarness } from '../runtime.harness.js';
+
+let nats: TestNats;
+let postgres: TestPostgres;
+let clock: VirtualClock;
+let runtime: RuntimeHarness;
+
+beforeAll(async () => {
+  [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
+  clock = new VirtualClock(Date.now());
+  runtime = await RuntimeHarness.start({ databaseUrl: await migratedDatabase(postgres), nats, clock });
+});
+afterAll(async () => {
+  await runtime.stop();
+  await nats.stop();
+  await postgres.stop();
+});
+
+const down = async (): Promise<string[]> =>
+  (
+    await runtime.query<{ name: string }>(
+      `SELECT name FROM scheduler.hosts WHERE state = 'down' ORDER BY name`,
+    )
+  ).map((row) => row.name);
+
+it('frees the accounts of a lost host although another one cannot be declared down yet', async () => {
+  const hosts = [await SignedHost.create(), await SignedHost.create()];
+  for (const host of hosts) await runtime.register(host);
+  const [first = '', second = ''] = hosts.map((host) => host.name).sort();
+  const service = runtime.app.get(AllocationService);
+  const loseHost = service.loseHost.bind(service);
+  const failing = async (host: string) => {
+    if (host === first) throw new Error('its rows are locked');
+    return loseHost(host);
+  };
+  Object.assign(service, { loseHost: failing });
+  await clock.advance(60_000);
+  await runtime.pass();
+  expect(await down()).toEqual([second]);
+
+  Object.assign(service, { loseHost });
+  await runtime.pass();
+  expect(await down()).toEqual([first, second]);
+});
