@@ -59,10 +59,19 @@ describe('a fleet with Docker', () => {
     const first = names.map((name) => placed.find(({ data }) => data['bot'] === name)?.data['host']);
     expect(new Set(first)).toEqual(new Set(['host-a', 'host-b']));
     for (const { status } of bots) {
-      expect(status.observation).toMatchObject({ stage: 'trade-allowed', currency: expect.any(String) });
-      expect(status.observation?.equity).toBeGreaterThan(0);
       const container = status.allocation === null ? null : await containerOf(status.allocation);
       expect(container?.State.Running).toBe(true);
+    }
+    for (const name of names) {
+      const seen = await waitFor(
+        async () => {
+          const { observation } = (await fleet.bot(name)).status;
+          return observation?.equity == null ? null : observation;
+        },
+        { what: `figures of ${name}` },
+      );
+      expect(seen).toMatchObject({ stage: 'trade-allowed', currency: expect.any(String) });
+      expect(seen.equity).toBeGreaterThan(0);
     }
     await waitFor(async () => ((await fleet.bot(names[0] ?? '')).status.observation?.ordersToday ?? 0) > 0, {
       timeoutMs: 30_000,
