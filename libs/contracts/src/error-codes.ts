@@ -34,6 +34,7 @@ export const errorCodes = {
   invalid_transition: { status: 409, title: 'Not possible in the present state', retry: false },
   // hosts, commands, grants
   host_key_mismatch: { status: 403, title: 'The host is known under another key', retry: false },
+  host_superseded: { status: 409, title: 'Another agent of this host has taken over', retry: false },
   host_not_registered: { status: 409, title: 'The host has not registered', retry: true },
   bad_signature: { status: 403, title: 'The signature does not verify', retry: false },
   wrong_host: { status: 403, title: 'The message is for another host', retry: false },

@@ -26,6 +26,7 @@ const elsewhere: Partial<Record<ErrorCode, string>> = {
   unknown_subject: 'HTTP: no such route',
   unauthenticated: 'HTTP: all',
   host_key_mismatch: 'agent: register',
+  host_superseded: 'agent: register',
   host_not_registered: 'agent: heartbeat',
   bad_signature: 'agent: register, heartbeat, grant; commands',
   wrong_host: 'agent: register, heartbeat; commands',

@@ -65,7 +65,7 @@ export const HostReady = z
   .strictObject({ name: Name, expectedGeneration: Generation.optional(), ...writeFields })
   .meta({ id: 'HostReady' });
 
-/** An agent's first message, signed with `signingKey`. Errors: bad_signature, wrong_host, host_key_mismatch. */
+/** An agent's first message, signed with `signingKey`. Errors: bad_signature, wrong_host, host_key_mismatch, host_superseded. */
 export const HostRegister = z
   .strictObject({
     host: Name,

@@ -16,7 +16,12 @@ import { RegistrationService } from './registration.service.js';
 import { RejectionLog } from './rejection.log.js';
 
 /** What only a forger, a clone or a mix-up sends. */
-const audited: ReadonlySet<ErrorCode> = new Set(['wrong_host', 'bad_signature', 'host_key_mismatch']);
+const audited: ReadonlySet<ErrorCode> = new Set([
+  'wrong_host',
+  'bad_signature',
+  'host_key_mismatch',
+  'host_superseded',
+]);
 
 /** The two requests of agents to the scheduler. Both are signed, and so are both answers. */
 @Controller()

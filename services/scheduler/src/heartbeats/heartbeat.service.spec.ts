@@ -118,6 +118,22 @@ describe('registration', () => {
     expect(row?.signing_key.x).toBe(host.key.publicJwk.x);
   });
 
+  it('keeps an agent out that another of the same host and key has followed', async () => {
+    await runtime.register(host);
+    const superseded = host.register();
+    const proof = await host.proof(superseded);
+    host.restart();
+    await runtime.register(host);
+    expect(await codeOf(registrations().register(superseded, proof))).toBe('host_superseded');
+    const [row] = await runtime.query<{ incarnation: string }>(
+      'SELECT incarnation FROM scheduler.hosts WHERE name = $1',
+      [host.name],
+    );
+    expect(row?.incarnation).toBe(host.incarnation);
+    await runtime.register(host);
+    await runtime.heartbeat(host);
+  });
+
   it('must come on its own subject', async () => {
     const body = host.register();
     expect(

@@ -10,6 +10,9 @@ export interface HostIdentity {
   readonly state: HostState;
 }
 
+/** Of one host. An agent that keeps dying starts about every ten seconds: this covers hours. */
+const superseded_kept_max = 1000;
+
 @Injectable()
 export class HostRegistrationRepository {
   constructor(private readonly dataSource: DataSource) {}
@@ -60,6 +63,29 @@ export class HostRegistrationRepository {
          bots_max = $7, agent_version = $8, incarnation = $9, sealing_key = $10, registered_at = $11
        WHERE name = $1`,
       [...this.values(host), JSON.stringify(host.sealingKey), now],
+    );
+  }
+
+  /** Whether a later agent of the host has followed this one. */
+  async isSuperseded(tx: Transaction, host: string, incarnation: string): Promise<boolean> {
+    const rows = await tx.query<unknown[]>(
+      'SELECT 1 FROM scheduler.superseded_incarnations WHERE host = $1 AND incarnation = $2',
+      [host, incarnation],
+    );
+    return rows.length > 0;
+  }
+
+  /** Keeps this incarnation out from now on. The newest are remembered: an old agent would ask within seconds. */
+  async supersede(tx: Transaction, host: string, incarnation: string, now: Date): Promise<void> {
+    await tx.query(
+      'INSERT INTO scheduler.superseded_incarnations (host, incarnation, superseded_at) VALUES ($1, $2, $3)',
+      [host, incarnation, now],
+    );
+    await tx.query(
+      `DELETE FROM scheduler.superseded_incarnations WHERE host = $1 AND incarnation IN (
+         SELECT incarnation FROM scheduler.superseded_incarnations WHERE host = $1
+         ORDER BY superseded_at DESC OFFSET $2)`,
+      [host, superseded_kept_max],
     );
   }
 

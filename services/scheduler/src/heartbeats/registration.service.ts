@@ -30,7 +30,7 @@ export class RegistrationService {
     @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
   ) {}
 
-  /** Errors: wrong_host, bad_signature, host_key_mismatch. The same registration again changes nothing. */
+  /** Errors: wrong_host, bad_signature, host_key_mismatch, host_superseded. The same registration again changes nothing. */
   async register(registration: HostRegister, proof: HostProof): Promise<HostRegistered> {
     requireSameHost(registration.host, proof);
     await verifySignature(proof.bytes, proof.signature, registration.signingKey);
@@ -59,6 +59,15 @@ export class RegistrationService {
           'host_key_mismatch',
           `Register ${host} with the key it first had, or choose another name: this key is not its.`,
         );
+      if (before.incarnation !== incarnation) {
+        if (await this.repository.isSuperseded(tx, host, incarnation))
+          throw new ProblemError(
+            'host_superseded',
+            `Stop this agent: another one with the key of ${host} has registered since it started. ` +
+              'Give a cloned machine a name and a state folder of its own.',
+          );
+        await this.repository.supersede(tx, host, before.incarnation, now);
+      }
       await this.repository.update(tx, registration, now);
     }
     if (before?.incarnation !== incarnation) {
