@@ -1,4 +1,4 @@
-import { type NatsUser, natsUserName, SigningKey } from '#libs/messaging';
+import { type NatsUser, natsUserName, SigningKey } from './messaging.parts.js';
 import type { FleetPaths } from './fleet.paths.js';
 import { secretFromFile, writeFileAtomically } from './files.js';
 

@@ -7,6 +7,7 @@ import { fleetKeys, type FleetKeys } from './fleet.keys.js';
 import type { FleetPaths } from './fleet.paths.js';
 import { ManagedProcess } from './managed.process.js';
 import { writeNatsConfig } from './nats.config.js';
+import { nodeEnvironment, nodeFlags } from './node.flags.js';
 import { choosePorts, type Ports } from './ports.js';
 import type { Progress } from './progress.js';
 import {
@@ -17,8 +18,6 @@ import {
   serviceEnvironment,
 } from './service.environment.js';
 
-/** Small heaps: a service that grows beyond is at fault and starts again. */
-const heap_mb_max = 256;
 const service_stop_ms = 15_000;
 /** An agent stops its bots first: their grace, then the removal of the containers. */
 const agent_stop_ms = 60_000;
@@ -168,15 +167,9 @@ export class LocalFleet {
     environment: NodeJS.ProcessEnv,
     stopGraceMs: number,
   ): Promise<void> {
-    const args = [
-      '--enable-source-maps',
-      '--disable-warning=ExperimentalWarning',
-      `--max-old-space-size=${heap_mb_max}`,
-      // Young garbage is collected often in little room rather than seldom in much: services idle most of the time.
-      '--max-semi-space-size=2',
-      this.paths.service(service),
-    ];
-    const process_ = this.managed(name, process.execPath, args, environment, stopGraceMs);
+    const args = [...nodeFlags(service), this.paths.service(service)];
+    const env = { ...environment, ...nodeEnvironment };
+    const process_ = this.managed(name, process.execPath, args, env, stopGraceMs);
     this.services.set(name, process_);
     await process_.start();
   }

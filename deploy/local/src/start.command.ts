@@ -9,6 +9,7 @@ import { botTable, summaryLine } from './fleet.view.js';
 import { readFleet } from './gateway.access.js';
 import { LocalFleet } from './local.fleet.js';
 import { applyManifest } from './manifest.js';
+import { nodeEnvironment } from './node.flags.js';
 import { Progress } from './progress.js';
 
 const bots_ms_max = 180_000;
@@ -141,6 +142,7 @@ async function startDetached(paths: FleetPaths): Promise<void> {
     detached: true,
     stdio: ['ignore', log, log],
     cwd: paths.root,
+    env: { ...process.env, ...nodeEnvironment },
   });
   closeSync(log);
   child.unref();
