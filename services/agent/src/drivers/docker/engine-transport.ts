@@ -1,8 +1,9 @@
-import Docker from 'dockerode';
+import type Docker from 'dockerode';
 import { Agent } from 'node:http';
 import { Readable } from 'node:stream';
 import { DriverError } from '../driver.js';
 import { driverError, messageOf, statusOf } from './engine-faults.js';
+import { loadDockerode } from './lean-dockerode.js';
 
 /** Larger answers are a defect of the engine or of the question. Listing 1,000 containers takes about 3 MiB. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -52,7 +53,7 @@ export class EngineTransport {
       socketPath,
       agent: new Agent({ keepAlive: false }),
     };
-    this.docker = new Docker(options);
+    this.docker = new (loadDockerode())(options);
   }
 
   /** The answer as JSON. Throws `DriverError`, or the signal's reason when the caller gave up. */
