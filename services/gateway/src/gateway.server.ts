@@ -29,7 +29,8 @@ export async function createGateway(
     // A fault at the start is told by main, not swallowed by an exit.
     { logger: new NestPinoLogger(logger), abortOnError: false },
   );
-  SwaggerModule.setup('api/docs', app, openApiDocument() as unknown as OpenAPIObject, {
+  // Made when somebody looks: it is large, and most processes never show it.
+  SwaggerModule.setup('api/docs', app, () => openApiDocument() as unknown as OpenAPIObject, {
     customSiteTitle: 'Tradefleet API',
   });
   app.enableShutdownHooks();
