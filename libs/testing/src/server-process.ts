@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface ServerProcessOptions {
@@ -20,14 +21,22 @@ export interface ServerProcessOptions {
 
 /**
  * Ends a server whose owner died. Exit handlers do not run when the owner is killed (nor inside Jest's sandbox), so a
- * little shell process looks once a second. It goes when the server has gone.
+ * little shell process waits for that. It goes when the server has gone.
+ *
+ * Where the owner is this process, the shell reads from a pipe that closes with it, and costs nothing meanwhile; `done`
+ * says that the server has ended, whose pid may by then be another's. For another owner it looks once a second.
  */
 const guardianScript = `
 owner=$1; server=$2; signal=$3; folder=$4
-while kill -0 "$owner" 2>/dev/null; do
-  kill -0 "$server" 2>/dev/null || exit 0
-  sleep 1
-done
+if [ "$owner" = pipe ]; then
+  read -r word
+  [ "$word" = done ] && exit 0
+else
+  while kill -0 "$owner" 2>/dev/null; do
+    kill -0 "$server" 2>/dev/null || exit 0
+    sleep 1
+  done
+fi
 kill -s "$signal" "$server" 2>/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$server" 2>/dev/null || break; sleep 1; done
 kill -s KILL "$server" 2>/dev/null
@@ -68,8 +77,11 @@ export class ServerProcess {
     if (child.pid === undefined) throw new Error(`${options.command} started without a pid`);
     child.unref();
     const process = new ServerProcess(child, child.pid, exited, options.logFile);
-    void exited.then((how) => (process.ended = how));
-    guard(child.pid, options);
+    const dismiss = guard(child.pid, options);
+    void exited.then((how) => {
+      process.ended = how;
+      dismiss();
+    });
     return process;
   }
 
@@ -104,20 +116,32 @@ export class ServerProcess {
   }
 }
 
-function guard(serverPid: number, options: ServerProcessOptions): void {
+/** Gives the way to tell the guardian that the server has ended. */
+function guard(serverPid: number, options: ServerProcessOptions): () => void {
+  const isOurs = options.ownerPid === process.pid;
   const args = [
     '-c',
     guardianScript,
     'tradefleet-guardian',
-    String(options.ownerPid),
+    isOurs ? 'pipe' : String(options.ownerPid),
     String(serverPid),
     options.ownerGoneSignal.replace('SIG', ''),
     options.ownerGoneRemoves ?? '',
   ];
-  const guardian = spawn('/bin/sh', args, { cwd: '/', detached: true, stdio: 'ignore' });
+  const guardian = spawn('/bin/sh', args, {
+    cwd: '/',
+    detached: true,
+    stdio: [isOurs ? 'pipe' : 'ignore', 'ignore', 'ignore'],
+  });
   // Without a guardian the server still stops with stop(); the owner's death alone is then not covered.
   guardian.once('error', (error) =>
     process.emitWarning(`No guardian for process ${serverPid}: ${error.message}`),
   );
   guardian.unref();
+  const { stdin } = guardian;
+  if (stdin === null) return () => undefined;
+  // A guardian that is gone already needs not be told.
+  stdin.on('error', () => undefined);
+  if (stdin instanceof Socket) stdin.unref();
+  return () => stdin.end('done\n');
 }
