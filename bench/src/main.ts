@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { controlBench, type ControlArguments } from './control/control.bench.js';
+import { memoryBench, type MemoryArguments } from './memory/memory.bench.js';
 
 /** `npm run bench -- <what>`: measurements on the real servers, each next to what they can do at most. */
 const program = new Command('bench')
@@ -25,6 +26,15 @@ program
   .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
   .action(async (options: ControlArguments) => {
     await controlBench(options);
+  });
+
+program
+  .command('memory')
+  .description('resident memory of each process of the local fleet that runs (npm start); Linux')
+  .option('--state <folder>', 'state of the local fleet, from the repository', '.tradefleet')
+  .option('--json', 'as JSON', false)
+  .action((options: MemoryArguments) => {
+    memoryBench(options);
   });
 
 program.parseAsync().catch((error: unknown) => {

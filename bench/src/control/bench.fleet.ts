@@ -22,7 +22,7 @@ import {
   waitFor,
 } from '#libs/testing';
 import type { AgentHosts } from './agent.hosts.js';
-import { type Cost, costOf } from './process.cost.js';
+import { type Cost, costOf } from '../process.cost.js';
 
 export interface BenchFleetOptions {
   readonly hosts: number;

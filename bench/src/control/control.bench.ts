@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { AllocationsRun } from './allocations.run.js';
 import { type Baselines, measureBaselines } from './baselines.js';
 import { BenchFleet } from './bench.fleet.js';
-import type { Cost } from './process.cost.js';
+import type { Cost } from '../process.cost.js';
 import { type ControlResult, reportOf } from './report.js';
 
 export interface ControlArguments {
@@ -89,9 +89,9 @@ function differenceOf(
   after: ReadonlyMap<string, Cost>,
 ): Record<string, Cost> {
   return Object.fromEntries(
-    [...after].map(([name, { cpu_ms, pss_mib }]) => [
+    [...after].map(([name, cost]) => [
       name,
-      { cpu_ms: cpu_ms - (before.get(name)?.cpu_ms ?? 0), pss_mib },
+      { ...cost, cpu_ms: cost.cpu_ms - (before.get(name)?.cpu_ms ?? 0) },
     ]),
   );
 }

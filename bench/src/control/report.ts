@@ -1,6 +1,6 @@
 import type { RunResult } from './allocations.run.js';
 import type { Baselines } from './baselines.js';
-import type { Cost } from './process.cost.js';
+import type { Cost } from '../process.cost.js';
 
 export interface ControlResult {
   readonly hosts: number;

@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 /** What a process and its children have cost so far. */
 export interface Cost {
   readonly cpu_ms: number;
+  /** Resident memory; what is shared counts for each who shares it. */
+  readonly rss_mib: number;
   /** Resident memory, the part it shares divided among those who share it. */
   readonly pss_mib: number;
 }
@@ -12,17 +14,27 @@ const tick_ms = 10;
 
 /** Linux only; null elsewhere and for a process that is gone. */
 export function costOf(pid: number): Cost | null {
-  const stat = readStat(pid);
-  if (stat === null) return null;
-  const own = { cpu_ms: stat.cpu_ms, pss_mib: pssOf(pid) };
+  const own = ownCostOf(pid);
+  if (own === null) return null;
   return childrenOf(pid).reduce((sum, child) => {
     const cost = costOf(child);
-    if (cost === null) return sum;
-    return { cpu_ms: sum.cpu_ms + cost.cpu_ms, pss_mib: sum.pss_mib + cost.pss_mib };
+    return cost === null ? sum : addCosts(sum, cost);
   }, own);
 }
 
-function childrenOf(pid: number): number[] {
+/** Without its children. */
+export function ownCostOf(pid: number): Cost | null {
+  const stat = readStat(pid);
+  return stat === null ? null : { cpu_ms: stat.cpu_ms, ...memoryOf(pid) };
+}
+
+export const addCosts = (a: Cost, b: Cost): Cost => ({
+  cpu_ms: a.cpu_ms + b.cpu_ms,
+  rss_mib: a.rss_mib + b.rss_mib,
+  pss_mib: a.pss_mib + b.pss_mib,
+});
+
+export function childrenOf(pid: number): number[] {
   try {
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))
@@ -49,11 +61,13 @@ function readStat(pid: number): { parent: number; cpu_ms: number } | null {
   }
 }
 
-function pssOf(pid: number): number {
+function memoryOf(pid: number): { rss_mib: number; pss_mib: number } {
   try {
-    const [, kib = '0'] = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')) ?? [];
-    return Number(kib) / 1024;
+    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+    const mib = (key: string): number =>
+      Number(new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) / 1024;
+    return { rss_mib: mib('Rss'), pss_mib: mib('Pss') };
   } catch {
-    return 0;
+    return { rss_mib: 0, pss_mib: 0 }; // ended meanwhile, or another's
   }
 }
