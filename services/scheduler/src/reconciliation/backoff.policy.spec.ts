@@ -51,6 +51,12 @@ describe('what follows from an ending', () => {
     expect(retryAfter(ending, 2, no_chance)).toEqual({ failures: 2, delayMs: null });
   });
 
+  it('an orderly stop by a host that goes down is no failure, and still delays', () => {
+    const ending = anEnding({ state: 'stopped', reason: 'asked' });
+    expect(retryAfter(ending, 0, no_chance)).toEqual({ failures: 0, delayMs: delay_first_ms });
+    expect(retryAfter(ending, 7, no_chance)).toEqual({ failures: 7, delayMs: delay_first_ms });
+  });
+
   it('a lost host is no failure of the bot', () => {
     expect(retryAfter(anEnding({ state: 'lost', reason: 'host-lost' }), 2, no_chance)).toEqual({
       failures: 2,

@@ -38,14 +38,20 @@ export function delayBeforeRetryMs(failures: number, reason: EndReason | null): 
 }
 
 /**
- * What follows from an ending. What was asked for, and what a lost host took with it, is nobody's failure.
+ * What follows from an ending. What was asked for, and what a lost host took with it, is nobody's failure. Nor is what
+ * a host stopped in order because it goes down itself; that waits as after a first failure, for a host that goes on
+ * stopping must not make a loop without delay.
  * @param failures failures before this one
  * @param chance uniform in [0, 1)
  */
 export function retryAfter(ending: Ending, failures: number, chance: number): Retry {
   if (ending.asked || ending.state === 'lost') return { failures, delayMs: null };
+  if (ending.state === 'stopped' && ending.reason === 'asked')
+    return { failures, delayMs: withChance(delay_first_ms, chance) };
   const forgiven = ending.ranForMs !== null && ending.ranForMs >= ran_well_ms;
   const now = forgiven ? 1 : failures + 1;
-  const delay = delayBeforeRetryMs(now, ending.reason);
-  return { failures: now, delayMs: Math.round(delay * (1 + jitter_share * (2 * chance - 1))) };
+  return { failures: now, delayMs: withChance(delayBeforeRetryMs(now, ending.reason), chance) };
 }
+
+const withChance = (delay_ms: number, chance: number): number =>
+  Math.round(delay_ms * (1 + jitter_share * (2 * chance - 1)));
