@@ -248,12 +248,10 @@ export class LocalFleet {
       const failing = waitedFor.some((name) => (this.services.get(name)?.ends ?? 0) >= start_ends_max);
       if (failing || this.clock.monotonicMs() > deadline_ms) {
         const logs = waitedFor.map((name) => `--- ${name}\n${this.services.get(name)?.logTail() ?? ''}`);
-        throw new Error(
-          `Not ready after ${ready_ms_max / 1000} s. The ends of the logs:\n${logs.join('\n')}`,
-          {
-            cause,
-          },
-        );
+        const why = failing ? 'A part does not stay up.' : `Not ready after ${ready_ms_max / 1000} s.`;
+        throw new Error(`${why} The ends of the logs:\n${logs.join('\n')}`, {
+          cause,
+        });
       }
       await this.clock.sleep(poll_ms, signal);
     }
