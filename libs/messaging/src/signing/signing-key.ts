@@ -1,10 +1,11 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
-import { FlattenedSign } from 'jose/jws/flattened/sign';
 import { exportJWK } from 'jose/key/export';
 import { generateKeyPair } from 'jose/key/generate/keypair';
 import { importJWK } from 'jose/key/import';
 import type { CryptoKey } from 'jose';
 import type { PublicJwk } from '#libs/contracts';
+import { signDetached } from './detached-jws.js';
 import { createKeyFile, fileExists, PrivateJwk, readKeyFile } from './key-file.js';
 
 /** `typ` of detached signatures; tokens carry their own, so that neither passes for the other. */
@@ -13,12 +14,19 @@ export const signatureAlgorithm = 'EdDSA';
 
 /** An Ed25519 key pair. The private half never leaves the object but into a key file. */
 export class SigningKey {
+  /** Protected header of every detached signature of this key, base64url. */
+  private readonly header: string;
+
   private constructor(
     private readonly key: CryptoKey,
+    private readonly keyObject: KeyObject,
     private readonly privateJwk: PrivateJwk,
     /** Give it to whoever verifies; `kid` is the RFC 7638 thumbprint. */
     readonly publicJwk: PublicJwk & { readonly kid: string },
-  ) {}
+  ) {
+    const header = { alg: signatureAlgorithm, typ: signatureType, kid: publicJwk.kid };
+    this.header = Buffer.from(JSON.stringify(header), 'utf8').toString('base64url');
+  }
 
   static async generate(): Promise<SigningKey> {
     const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
@@ -32,7 +40,8 @@ export class SigningKey {
     const key = await importJWK({ kty, crv, x, d }, signatureAlgorithm);
     if (key instanceof Uint8Array) throw new Error('A signing key must be an Ed25519 key.');
     const kid = await calculateJwkThumbprint({ kty, crv, x });
-    return new SigningKey(key, jwk, { kty: 'OKP', crv: 'Ed25519', x, kid });
+    const keyObject = createPrivateKey({ key: { kty, crv, x, d }, format: 'jwk' });
+    return new SigningKey(key, keyObject, jwk, { kty: 'OKP', crv: 'Ed25519', x, kid });
   }
 
   /** Reads the key from a file of mode 0600; with `create`, makes it where there is none. */
@@ -51,10 +60,7 @@ export class SigningKey {
 
   /** A detached JWS over the bytes (RFC 7515, appendix F): `<header>..<signature>`. */
   async sign(bytes: Uint8Array): Promise<string> {
-    const jws = await new FlattenedSign(bytes)
-      .setProtectedHeader({ alg: signatureAlgorithm, typ: signatureType, kid: this.publicJwk.kid })
-      .sign(this.key);
-    return `${jws.protected ?? ''}..${jws.signature}`;
+    return `${this.header}..${await signDetached(this.header, bytes, this.keyObject)}`;
   }
 
   /** For the makers of tokens in this folder. */

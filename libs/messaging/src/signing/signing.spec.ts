@@ -1,10 +1,12 @@
+import { KeyObject } from 'node:crypto';
 import { mkdtemp, readFile, rm, stat, writeFile, chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { CompactSign } from 'jose';
+import { CompactSign, FlattenedSign, flattenedVerify, importJWK } from 'jose';
 import { z } from 'zod';
 import { AllocationToken, newId, type PublicJwk } from '#libs/contracts';
+import { signDetached } from './detached-jws.js';
 import { SealingKey, seal } from './sealing-key.js';
 import { verifySignature } from './signature.js';
 import { SigningKey } from './signing-key.js';
@@ -73,6 +75,47 @@ describe('a signature', () => {
       },
     ],
   ];
+  it('is the same that jose makes, and either verifies what the other signed', async () => {
+    const signature = await key.sign(body);
+    const [protectedHeader = '', , value = ''] = signature.split('.');
+    const header = { alg: 'EdDSA', typ: 'tradefleet-signature', kid: key.publicJwk.kid };
+    const theirs = await new FlattenedSign(body).setProtectedHeader(header).sign(key.cryptoKey());
+    expect([theirs.protected, theirs.signature]).toEqual([protectedHeader, value]);
+    const jwk = await importJWK({ kty: 'OKP', crv: 'Ed25519', x: key.publicJwk.x }, 'EdDSA');
+    const payload = Buffer.from(body).toString('base64url');
+    await expect(
+      flattenedVerify({ protected: protectedHeader, payload, signature: value }, jwk),
+    ).resolves.toMatchObject({ protectedHeader: header });
+  });
+
+  /** Signed by the right key over a header of the forger's choice. */
+  const withHeader = async (header: object): Promise<string> => {
+    const text = headerOf(header);
+    return `${text}..${await signDetached(text, body, KeyObject.from(key.cryptoKey()))}`;
+  };
+  it.each([
+    ['rules of its own', { alg: 'EdDSA', typ: 'tradefleet-signature', crit: ['b64'], b64: false }],
+    ['no kind', { alg: 'EdDSA' }],
+    ['another kind', { alg: 'EdDSA', typ: 'allocation+jwt' }],
+    ['another algorithm', { alg: 'HS256', typ: 'tradefleet-signature' }],
+    ['an id that is none', { alg: 'EdDSA', typ: 'tradefleet-signature', kid: 7 }],
+  ])('is refused although the key signed it: a header with %s', async (_what, header) => {
+    await expect(verifySignature(body, await withHeader(header), key.publicJwk)).rejects.toMatchObject({
+      code: 'bad_signature',
+    });
+  });
+
+  it.each([
+    ['of the header', (good: string) => `\u0165${good.slice(1)}`],
+    ['of the signature', (good: string) => `${good.slice(0, -2)}=${good.slice(-2)}`],
+  ])('is refused with a character that is none %s', async (_what, change) => {
+    const good = await key.sign(body);
+    expect(good.startsWith('e')).toBe(true); // U+0165 is 'e' (0x65) to a latin1 encoder
+    await expect(verifySignature(body, change(good), key.publicJwk)).rejects.toMatchObject({
+      code: 'bad_signature',
+    });
+  });
+
   it.each(forged)('is refused: %s', async (_what, make) => {
     const [over, signature, keys] = await make(await key.sign(body));
     await expect(verifySignature(over, signature, keys)).rejects.toMatchObject({ code: 'bad_signature' });
