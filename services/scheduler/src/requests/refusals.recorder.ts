@@ -1,4 +1,4 @@
-import { CLOCK, type Clock } from '#libs/clock';
+import { CLOCK, type Clock, TokenBucket } from '#libs/clock';
 import { Actor, api, newId, type ApiName, type ProblemError } from '#libs/contracts';
 import { Outbox, OutboxRelay, TransactionRunner } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
@@ -18,8 +18,7 @@ const isWrite = (name: string): name is ApiName =>
  */
 @Injectable()
 export class RefusalsRecorder {
-  private tokens: number;
-  private filled_at_ms: number;
+  private readonly admitted: TokenBucket;
   private suppressed = 0;
 
   constructor(
@@ -28,10 +27,9 @@ export class RefusalsRecorder {
     private readonly relay: OutboxRelay,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
-    @Inject(SCHEDULER_CONFIG) private readonly config: Pick<SchedulerConfig, 'refusalEventsPerSecond'>,
+    @Inject(SCHEDULER_CONFIG) config: Pick<SchedulerConfig, 'refusalEventsPerSecond'>,
   ) {
-    this.tokens = config.refusalEventsPerSecond;
-    this.filled_at_ms = clock.monotonicMs();
+    this.admitted = new TokenBucket(clock, config.refusalEventsPerSecond);
   }
 
   /** How many were not recorded since the last one that was. */
@@ -42,7 +40,7 @@ export class RefusalsRecorder {
   /** Records a refused write, or counts it. A failure to record it is logged: the answer was given already. */
   async record(operation: string, problem: ProblemError, { actor, traceparent }: Asker): Promise<void> {
     if (!isWrite(operation)) return;
-    if (!this.takeToken()) {
+    if (!this.admitted.take()) {
       this.suppressed += 1;
       return;
     }
@@ -71,16 +69,5 @@ export class RefusalsRecorder {
     } catch (error) {
       this.logger.error({ err: error, operation, code: problem.code }, 'a refused request was not recorded');
     }
-  }
-
-  /** A bucket that holds one second's worth and fills at the rate. */
-  private takeToken(): boolean {
-    const rate = this.config.refusalEventsPerSecond;
-    const now_ms = this.clock.monotonicMs();
-    this.tokens = Math.min(rate, this.tokens + ((now_ms - this.filled_at_ms) / 1000) * rate);
-    this.filled_at_ms = now_ms;
-    if (this.tokens < 1) return false;
-    this.tokens -= 1;
-    return true;
   }
 }

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { CLOCK, type Clock } from '#libs/clock';
+import { CLOCK, type Clock, TokenBucket } from '#libs/clock';
 import { Actor, type GrantRequest, newId, type ProblemError } from '#libs/contracts';
 import { type NewEvent, Outbox, OutboxRelay, TransactionRunner } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
@@ -23,8 +23,7 @@ const detail_length_max = 1000;
  */
 @Injectable()
 export class RefusalsRecorder {
-  private tokens: number;
-  private filled_at_ms: number;
+  private readonly admitted: TokenBucket;
   private suppressed = 0;
 
   constructor(
@@ -33,10 +32,9 @@ export class RefusalsRecorder {
     private readonly relay: OutboxRelay,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
-    @Inject(SECRETS_CONFIG) private readonly config: Pick<SecretsConfig, 'refusalEventsPerSecond'>,
+    @Inject(SECRETS_CONFIG) config: Pick<SecretsConfig, 'refusalEventsPerSecond'>,
   ) {
-    this.tokens = config.refusalEventsPerSecond;
-    this.filled_at_ms = clock.monotonicMs();
+    this.admitted = new TokenBucket(clock, config.refusalEventsPerSecond);
   }
 
   /** A grant that was not given. `asker` is the host of the subject, which may be another than the request names. */
@@ -66,7 +64,7 @@ export class RefusalsRecorder {
 
   /** A failure to record is logged: it must not turn a refusal into another answer. */
   private async record(event: NewEvent): Promise<void> {
-    if (!this.takeToken()) {
+    if (!this.admitted.take()) {
       this.suppressed += 1;
       return;
     }
@@ -80,17 +78,6 @@ export class RefusalsRecorder {
     } catch (error) {
       this.logger.error({ err: error, type: event.type }, 'a refusal was not recorded');
     }
-  }
-
-  /** A bucket that holds one second's worth and fills at the rate. */
-  private takeToken(): boolean {
-    const rate = this.config.refusalEventsPerSecond;
-    const now_ms = this.clock.monotonicMs();
-    this.tokens = Math.min(rate, this.tokens + ((now_ms - this.filled_at_ms) / 1000) * rate);
-    this.filled_at_ms = now_ms;
-    if (this.tokens < 1) return false;
-    this.tokens -= 1;
-    return true;
   }
 }
 
