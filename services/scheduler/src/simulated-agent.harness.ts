@@ -25,6 +25,7 @@ import {
   type OutgoingMessage,
 } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
+import { waitFor } from '#libs/testing';
 import { SignedHost } from './heartbeats/signed-host.harness.js';
 
 /** One life of a bot: it may have traded from `from_ms` until `until_ms`, on the clock all share. */
@@ -77,6 +78,7 @@ export class SimulatedAgent {
   private interrupt: (() => void) | null = null;
   private wanted = false;
   private partitioned = false;
+  private heartbeatsAnswered = 0;
 
   private constructor(
     readonly identity: SignedHost,
@@ -99,6 +101,8 @@ export class SimulatedAgent {
     const agent = new SimulatedAgent(identity, messaging, options.scheduler, options.clock, options.oracle);
     agent.beating = agent.beat();
     await agent.takeCommands();
+    // Before its first heartbeat the scheduler gives it nothing.
+    await waitFor(() => agent.heartbeatsAnswered > 0, { what: 'the first answer to an agent' });
     return agent;
   }
 
@@ -202,6 +206,7 @@ export class SimulatedAgent {
     const ended = [...this.held.values()].filter((held) => !isLive(held.state));
     const body = this.identity.heartbeat([...this.held.values()].map(observed));
     const ack = await this.messaging.request<HeartbeatAck>(subjects.heartbeat(this.name), body, options);
+    this.heartbeatsAnswered += 1;
     if (this.partitioned) return;
     for (const held of ended) this.held.delete(held.command.allocation);
     const deadline_ms = sent_ms + ack.leaseTtlMs * (1 - 0.001);
