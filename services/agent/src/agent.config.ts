@@ -50,8 +50,22 @@ export const AgentConfig = z.strictObject({
   imagesPull: z.boolean().default(false),
   /** Where bots get their networks from, a /29 each. */
   addressPool: z.string().min(1).default('10.201.0.0/16'),
-  /** Containers being started at a time. */
-  startsParallelMax: z.int().min(1).max(64).default(4),
+  /** Containers being made and started at a time: between these bounds the agent finds what the engine takes. */
+  startsParallelMin: z.int().min(1).max(64).default(2),
+  startsParallelMax: z.int().min(1).max(64).default(8),
+  /**
+   * What becomes of containers of this host that no live allocation owns: `remove`, or `report`: what runs is killed
+   * all the same, what is left stays for a person to look at. What is not this fleet's is never touched.
+   */
+  strayContainers: z.enum(['remove', 'report']).default('remove'),
+  /** Whether housekeeping removes networks, volumes and images nobody needs, or only reports what it would. */
+  housekeeping: z.enum(['remove', 'report']).default('remove'),
+  /** How long the volume of an account that has no bot here is kept: it may hold a terminal's profile. Default a week. */
+  volumesKeepHours: z.int().min(1).max(87_600).default(168),
+  /** How long an image that the agent has fetched and no runtime names any more is kept. */
+  imagesKeepHours: z.int().min(1).max(87_600).default(72),
+  /** How long the last lines of an ended allocation can be asked for. 0: not at all. */
+  lastLogsKeepHours: z.int().min(0).max(720).default(24),
   /** Python of the driver `process`. */
   pythonPath: z.string().min(1).optional(),
   /** `supervisor.py` of the driver `process`. */

@@ -51,6 +51,32 @@ export const AllocationEventData = z.strictObject({
 export type AllocationEventData = z.infer<typeof AllocationEventData>;
 
 const host = z.strictObject({ host: Name, incarnation: Id, reason: z.string().max(300).nullable() });
+/** A container, network, volume or image that a host found and that no live allocation of it owns. */
+const stray = z.strictObject({
+  host: Name,
+  /**
+   * `unknown`: of this host by its labels, its allocation is not. `unreadable`: of this host, its labels are not
+   * understood. `foreign`: called like a bot, but not this fleet's; never touched.
+   */
+  kind: z.enum(['unknown', 'unreadable', 'foreign']),
+  /** The engine's id for it. */
+  container: z.string().max(128),
+  /** Its name, if it has one. */
+  name: z.string().max(300).nullable(),
+  action: z.enum(['killed', 'removed', 'reported']),
+  detail: z.string().max(300),
+});
+/** What a pass of a host's housekeeping has removed, or with `dryRun` would have. */
+const swept = z.strictObject({
+  host: Name,
+  dryRun: z.boolean(),
+  containers: z.int().min(0),
+  networks: z.int().min(0),
+  volumes: z.int().min(0),
+  images: z.int().min(0),
+  /** Names of the volumes and images among them, the first 50. */
+  names: z.array(z.string().max(300)).max(50),
+});
 const operation = z.strictObject({
   operation: Id,
   kind: OperationKind,
@@ -108,6 +134,8 @@ export const eventTypes = {
   'tradefleet.host.draining': type('notice', 'audit', host),
   'tradefleet.host.ready': type('notice', 'audit', host),
   'tradefleet.host.down': type('critical', 'audit', host),
+  'tradefleet.host.stray-found': type('warning', 'audit', stray),
+  'tradefleet.host.swept': type('notice', 'audit', swept),
   'tradefleet.operation.accepted': type('info', 'audit', operation),
   'tradefleet.operation.ended': type('info', 'audit', operation),
   'tradefleet.command.rejected': type('critical', 'audit', command),

@@ -36,6 +36,8 @@ export const eventProducers: Readonly<Record<EventTypeName, readonly ServiceName
   'tradefleet.host.draining': scheduler,
   'tradefleet.host.ready': scheduler,
   'tradefleet.host.down': scheduler,
+  'tradefleet.host.stray-found': agent,
+  'tradefleet.host.swept': agent,
   'tradefleet.operation.accepted': scheduler,
   'tradefleet.operation.ended': scheduler,
   'tradefleet.command.rejected': agent,
