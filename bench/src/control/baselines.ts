@@ -28,6 +28,7 @@ const stream: StreamSpec = {
   max_age_ms: 3_600_000,
   max_bytes: 1024 * 1024 * 1024,
   max_msg_bytes: 64 * 1024,
+  max_msgs_per_subject: null,
   duplicate_window_ms: 600_000,
 };
 

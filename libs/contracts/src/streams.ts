@@ -8,6 +8,8 @@ export interface StreamSpec {
   readonly max_age_ms: number;
   readonly max_bytes: number;
   readonly max_msg_bytes: number;
+  /** Messages of one subject at most, new ones refused; null: only the bounds of the whole stream. */
+  readonly max_msgs_per_subject: number | null;
   /** Window in which a message id is stored once; longer than the longest retry of a publisher. */
   readonly duplicate_window_ms: number;
 }
@@ -15,15 +17,23 @@ export interface StreamSpec {
 const minute_ms = 60_000;
 const day_ms = 24 * 60 * minute_ms;
 
+/**
+ * How long a command may wait for its host. One that came later would be refused as expired; what it asked for is asked
+ * again while it is wanted. Bounds `commandTtlMs` of the scheduler.
+ */
+export const command_wait_ms_max = 15 * minute_ms;
+
 export const streams = {
   /** Signed commands, one consumer a host; a message is gone once its host has recorded it. */
   commands: {
     name: 'COMMANDS',
     subjects: [subjects.commandsAll()],
     retention: 'workqueue',
-    max_age_ms: day_ms,
-    max_bytes: 256 * 1024 * 1024,
+    max_age_ms: command_wait_ms_max,
+    max_bytes: 1024 * 1024 * 1024,
     max_msg_bytes: 256 * 1024,
+    // A host that takes nothing fills its own share: its start commands leave room for its stops, and for other hosts.
+    max_msgs_per_subject: 4096,
     duplicate_window_ms: 10 * minute_ms,
   },
   /** What happened; every consumer reads all. */
@@ -34,6 +44,7 @@ export const streams = {
     max_age_ms: 7 * day_ms,
     max_bytes: 4 * 1024 * 1024 * 1024,
     max_msg_bytes: 256 * 1024,
+    max_msgs_per_subject: null,
     duplicate_window_ms: 10 * minute_ms,
   },
   /** What could not be handled, kept for a person to look at. */
@@ -44,6 +55,7 @@ export const streams = {
     max_age_ms: 30 * day_ms,
     max_bytes: 256 * 1024 * 1024,
     max_msg_bytes: 512 * 1024,
+    max_msgs_per_subject: null,
     duplicate_window_ms: 10 * minute_ms,
   },
 } as const satisfies Record<string, StreamSpec>;

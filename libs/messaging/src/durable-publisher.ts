@@ -24,13 +24,28 @@ export interface Stored {
 
 export type PublishOutcome =
   | ({ readonly messageId: string; readonly ok: true } & Stored)
-  | { readonly messageId: string; readonly ok: false; readonly error: ProblemError };
+  | {
+      readonly messageId: string;
+      readonly ok: false;
+      readonly error: ProblemError;
+      /** The stream is at one of its bounds and refused this message; others may still fit. */
+      readonly full: boolean;
+    };
+
+export interface PublishAllOptions {
+  /** Messages under way at most. */
+  readonly window: number;
+  /** `stop`: after the first failure nothing more is sent, so that no gap is in what is stored. `continue`: all are tried. */
+  readonly onFailure: 'stop' | 'continue';
+}
 
 const publish_ms_default = 10_000;
 const attempt_ms_max = 3000;
 const attempts_max = 6;
 /** JetStream error codes that no repetition mends: maximum message size exceeded. */
 const too_large_codes: ReadonlySet<number> = new Set([10_054]);
+/** JetStream error code of a store that failed; with `discard new` that is a stream or a subject at its bound. */
+const store_failed_code = 10_077;
 
 const publishes = lazyCounter(metricNames.publishes, 'Durable publishes by outcome');
 
@@ -58,7 +73,10 @@ export class DurablePublisher {
     }
   }
 
-  async publishAll(messages: readonly OutgoingMessage[], window: number): Promise<PublishOutcome[]> {
+  async publishAll(
+    messages: readonly OutgoingMessage[],
+    { window, onFailure }: PublishAllOptions,
+  ): Promise<PublishOutcome[]> {
     const outcomes = new Array<PublishOutcome | undefined>(messages.length);
     let next = 0;
     let failed = false;
@@ -69,7 +87,7 @@ export class DurablePublisher {
         if (message === undefined) return;
         const outcome = await this.outcomeOf(message);
         outcomes[index] = outcome;
-        if (!outcome.ok) failed = true;
+        if (!outcome.ok && onFailure === 'stop') failed = true;
       }
     };
     const workers = Math.max(1, Math.min(window, messages.length));
@@ -81,7 +99,8 @@ export class DurablePublisher {
     try {
       return { messageId: message.messageId, ok: true, ...(await this.once(message, attempt_ms_max)) };
     } catch (error) {
-      return { messageId: message.messageId, ok: false, error: asProblem(error) };
+      const problem = asProblem(error);
+      return { messageId: message.messageId, ok: false, error: problem, full: isFull(problem) };
     }
   }
 
@@ -107,8 +126,12 @@ const isRetryable = (error: unknown): boolean => error instanceof ProblemError &
 
 function notSent({ messageId }: OutgoingMessage): PublishOutcome {
   const error = new ProblemError('unavailable', 'Try again: a message before this one could not be stored.');
-  return { messageId, ok: false, error };
+  return { messageId, ok: false, error, full: false };
 }
+
+/** Whether the stream refused it because it is full, which no repetition mends while nobody takes messages out. */
+const isFull = ({ cause }: ProblemError): boolean =>
+  cause instanceof JetStreamApiError && cause.code === store_failed_code && /\bmaximum\b/.test(cause.message);
 
 function asProblem(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;

@@ -1,5 +1,5 @@
 export { backoffMs, inboxPrefixOf, type ConnectOptions } from './connection.js';
-export type { OutgoingMessage, PublishOutcome, Stored } from './durable-publisher.js';
+export type { OutgoingMessage, PublishAllOptions, PublishOutcome, Stored } from './durable-publisher.js';
 export * from './events.js';
 export { header, type Headers } from './headers.js';
 export { CombinedServer } from './combined.server.js';

@@ -23,13 +23,14 @@ afterAll(async () => {
   await nats.stop();
 });
 
-async function aStream(client = messaging): Promise<StreamSpec> {
+async function aStream(client = messaging, spec: Partial<StreamSpec> = {}): Promise<StreamSpec> {
   const name = uniqueName('s');
   const stream: StreamSpec = {
     ...streams.events,
     name,
     subjects: [`${name}.>`],
     max_bytes: 64 * 1024 * 1024,
+    ...spec,
   };
   await provision(client, { streams: [stream] });
   return stream;
@@ -125,6 +126,7 @@ describe('publishDurable', () => {
       name,
       subjects: [`${name}.>`],
       max_msg_bytes: 100,
+      max_msgs_per_subject: null,
       max_bytes: 1e6,
     };
     await provision(messaging, { streams: [stream] });
@@ -160,6 +162,20 @@ describe('publishDurableAll', () => {
     const repeated = await messaging.publishDurableAll([...messages.slice(0, 2), ...messages.slice(3)]);
     expect(repeated.every(({ ok }) => ok)).toBe(true);
     expect(await storedIn(stream)).toBe(4);
+  });
+
+  it('goes on past a subject that is full, and says so, when told to', async () => {
+    const stream = await aStream(messaging, { max_msgs_per_subject: 2, retention: 'workqueue' });
+    const full = [1, 2, 3].map((n) => message(stream, n));
+    const other = { ...message(stream, 4), subject: `${stream.name}.other` };
+    const outcomes = await messaging.publishDurableAll([...full, other], {
+      window: 1,
+      onFailure: 'continue',
+    });
+    expect(outcomes.map(({ ok }) => ok)).toEqual([true, true, false, true]);
+    expect(outcomes[2]).toMatchObject({ full: true, error: { code: 'unavailable' } });
+    const nowhere = { ...message(stream, 5), subject: uniqueName('nowhere') };
+    expect(await messaging.publishDurableAll([nowhere])).toMatchObject([{ ok: false, full: false }]);
   });
 
   it('has nothing to do with nothing', async () => {

@@ -7,6 +7,7 @@ import { openConnection, type ConnectOptions } from './connection.js';
 import {
   DurablePublisher,
   type OutgoingMessage,
+  type PublishAllOptions,
   type PublishOutcome,
   type Stored,
 } from './durable-publisher.js';
@@ -81,14 +82,15 @@ export class Messaging {
   }
 
   /**
-   * Stores messages in order with at most `window` of them under way. After the first failure nothing more is sent;
-   * what was not sent fails with `unavailable`. Outcomes stand in the order of the messages. Never throws.
+   * Stores messages in order with at most `window` of them under way. After the first failure nothing more is sent,
+   * unless told to `continue`; what was not sent fails with `unavailable`. Outcomes stand in the order of the
+   * messages. Never throws.
    */
   async publishDurableAll(
     messages: readonly OutgoingMessage[],
-    { window = 256 }: { window?: number } = {},
+    { window = 256, onFailure = 'stop' }: Partial<PublishAllOptions> = {},
   ): Promise<PublishOutcome[]> {
-    return this.publisher.publishAll(messages, window);
+    return this.publisher.publishAll(messages, { window, onFailure });
   }
 
   /**

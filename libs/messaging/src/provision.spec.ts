@@ -49,6 +49,8 @@ describe('provision', () => {
       max_bytes: streams.commands.max_bytes,
       max_msg_size: streams.commands.max_msg_bytes,
       max_age: streams.commands.max_age_ms * 1e6,
+      max_msgs_per_subject: streams.commands.max_msgs_per_subject,
+      discard_new_per_subject: true,
       duplicate_window: streams.commands.duplicate_window_ms * 1e6,
     });
     const agent = await manager.consumers.info(streams.commands.name, 'agent-h1');

@@ -92,6 +92,8 @@ function streamConfig(spec: StreamSpec) {
     max_age: nanos(spec.max_age_ms),
     max_bytes: spec.max_bytes,
     max_msg_size: spec.max_msg_bytes,
+    max_msgs_per_subject: spec.max_msgs_per_subject ?? -1,
+    discard_new_per_subject: spec.max_msgs_per_subject !== null,
     duplicate_window: nanos(spec.duplicate_window_ms),
   } satisfies Partial<StreamConfig>;
 }

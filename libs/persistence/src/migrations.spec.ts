@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startPostgres, withClient, type TestPostgres } from '#libs/testing';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { runMigrations } from './migrations.js';
-import { outboxMigration } from './outbox/outbox.migration.js';
+import { outboxMigrations } from './outbox/outbox.migration.js';
 
-class Second1700000000005 implements MigrationInterface {
-  name = 'Second1700000000005';
+class Second1700000000500 implements MigrationInterface {
+  name = 'Second1700000000500';
 
   async up(q: QueryRunner): Promise<void> {
     await q.query('CREATE TABLE spec.second (id int)');
@@ -16,8 +16,8 @@ class Second1700000000005 implements MigrationInterface {
   }
 }
 
-class Broken1700000000009 implements MigrationInterface {
-  name = 'Broken1700000000009';
+class Broken1700000000900 implements MigrationInterface {
+  name = 'Broken1700000000900';
 
   async up(q: QueryRunner): Promise<void> {
     await q.query('CREATE TABLE spec.half (id int)');
@@ -37,21 +37,23 @@ describe('runMigrations', () => {
   const options = (url: string, ...more: (new () => MigrationInterface)[]) => ({
     url,
     schema: 'spec',
-    migrations: [outboxMigration('spec'), ...more],
+    migrations: [...outboxMigrations('spec'), ...more],
     applicationName: 'spec',
   });
 
   it('runs each migration once, in order, however many processes start at the same moment', async () => {
     const url = await postgres.createDatabase();
     const ran = await Promise.all(
-      [1, 2, 3].map(async () => await runMigrations(options(url, Second1700000000005))),
+      [1, 2, 3].map(async () => await runMigrations(options(url, Second1700000000500))),
     );
-    expect(ran.filter((names) => names.length > 0)).toEqual([['Outbox1700000000000', 'Second1700000000005']]);
+    expect(ran.filter((names) => names.length > 0)).toEqual([
+      ['Outbox1700000000000', 'OutboxLanes1700000000100', 'Second1700000000500'],
+    ]);
   });
 
   it('leaves nothing of a migration that fails, and keeps those before it', async () => {
     const url = await postgres.createDatabase();
-    await expect(runMigrations(options(url, Broken1700000000009))).rejects.toThrow('broken on purpose');
+    await expect(runMigrations(options(url, Broken1700000000900))).rejects.toThrow('broken on purpose');
     const tables = await withClient(url, async (client) => {
       const found = await client.query<{ t: string }>(
         "SELECT tablename t FROM pg_tables WHERE schemaname = 'spec'",
@@ -59,6 +61,6 @@ describe('runMigrations', () => {
       return found.rows.map((row) => row.t).sort();
     });
     expect(tables).toEqual(['migrations', 'outbox', 'outbox_producer']);
-    await expect(runMigrations(options(url, Second1700000000005))).resolves.toEqual(['Second1700000000005']);
+    await expect(runMigrations(options(url, Second1700000000500))).resolves.toEqual(['Second1700000000500']);
   });
 });

@@ -31,6 +31,8 @@ export const metricNames = {
   disconnects: 'tradefleet.messaging.disconnects',
   /** Gauge of outbox rows not yet published. */
   outbox_backlog: 'tradefleet.outbox.backlog',
+  /** Counter of outbox messages given up, by source and reason. */
+  outbox_dropped: 'tradefleet.outbox.dropped',
 } as const;
 
 /** Names of spans. */

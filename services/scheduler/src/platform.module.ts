@@ -5,8 +5,9 @@ import {
   MessagingModule,
   type EventToEncode,
   type SigningKey,
+  type PublishOutcome,
 } from '#libs/messaging';
-import { Outbox, OutboxRelay, PersistenceModule } from '#libs/persistence';
+import { Outbox, OutboxRelay, PersistenceModule, type SendOutcome } from '#libs/persistence';
 import { TelemetryModule, type Logger } from '#libs/telemetry';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
@@ -61,6 +62,10 @@ export class PlatformModule {
   }
 }
 
+/** A full stream is not waited for: the resend reconciler makes the command again while it is wanted. */
+const sendOutcome = (outcome: PublishOutcome): SendOutcome =>
+  outcome.ok ? { ok: true } : { ok: false, refused: outcome.full ? 'stream full' : null };
+
 function providersOf({ config, clock, logger, messaging, signingKey }: Platform): Provider[] {
   return [
     { provide: SCHEDULER_CONFIG, useValue: config },
@@ -79,6 +84,8 @@ function providersOf({ config, clock, logger, messaging, signingKey }: Platform)
             // The outbox has checked the data against the catalogue when it was written.
             finish: async (event) => await encodeSignedEvent(event as EventToEncode, signingKey),
             publish: async (messages) => await messaging.publishDurableAll(messages),
+            send: async (messages) =>
+              (await messaging.publishDurableAll(messages, { onFailure: 'continue' })).map(sendOutcome),
           },
           { schema: schedulerSchema, source, clock, logger },
         ),

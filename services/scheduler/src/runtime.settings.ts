@@ -1,3 +1,4 @@
+import { command_wait_ms_max } from '#libs/contracts';
 import { z } from 'zod';
 import type { PlacementStrategy } from './placement/placement.score.js';
 
@@ -32,7 +33,7 @@ export const runtimeConfigFields = {
   /** Allocations made in one transaction. */
   placementBatch: z.int().min(1).max(1000).default(200),
   /** How long a command may be carried out, from when it was made. */
-  commandTtlMs: z.int().min(10_000).max(86_400_000).default(300_000),
+  commandTtlMs: z.int().min(10_000).max(command_wait_ms_max).default(300_000),
   /** How long an allocation token is good for; the secrets service asks for every grant whether it is live. */
   allocationTokenTtlMs: z
     .int()

@@ -43,6 +43,7 @@ async function made(spec: Partial<ConsumerSpec> = {}, retention: StreamSpec['ret
     max_age_ms: 3_600_000,
     max_bytes: 64 * 1024 * 1024,
     max_msg_bytes: 512 * 1024,
+    max_msgs_per_subject: null,
     duplicate_window_ms: 120_000,
   };
   const consumer: ConsumerSpec = {

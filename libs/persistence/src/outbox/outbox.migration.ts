@@ -1,12 +1,18 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { requireIdentifier } from '../data-source.js';
 
+/** All migrations of the outbox, for a service's list of migrations. */
+export const outboxMigrations = (schema: string): (new () => MigrationInterface)[] => [
+  outboxMigration(schema),
+  lanesMigration(schema),
+];
+
 /**
- * The migration that makes `<schema>.outbox` and `<schema>.outbox_producer`, for a service's list of migrations.
+ * The migration that makes `<schema>.outbox` and `<schema>.outbox_producer`.
  * A row is an event (`event` holds its attributes; it gets its sequence from the relay) or any other message
  * (`subject` and `headers` are as they will be sent).
  */
-export function outboxMigration(schema: string): new () => MigrationInterface {
+function outboxMigration(schema: string): new () => MigrationInterface {
   requireIdentifier(schema);
   return class Outbox1700000000000 implements MigrationInterface {
     name = 'Outbox1700000000000';
@@ -45,6 +51,42 @@ export function outboxMigration(schema: string): new () => MigrationInterface {
 
     async down(q: QueryRunner): Promise<void> {
       await q.query(`DROP TABLE ${schema}.outbox, ${schema}.outbox_producer`);
+    }
+  };
+}
+
+/** Messages that are not events get their own way out: urgent ones first, and none for ever. */
+function lanesMigration(schema: string): new () => MigrationInterface {
+  return class OutboxLanes1700000000100 implements MigrationInterface {
+    name = 'OutboxLanes1700000000100';
+
+    async up(q: QueryRunner): Promise<void> {
+      await q.query(`
+        ALTER TABLE ${schema}.outbox
+          ADD COLUMN urgent boolean NOT NULL DEFAULT false,
+          ADD COLUMN expires_at timestamptz,
+          -- Why a message was given up; it counts as published then.
+          ADD COLUMN dropped text,
+          ADD CONSTRAINT outbox_events_are_kept CHECK (
+            event IS NULL OR (NOT urgent AND expires_at IS NULL AND dropped IS NULL)),
+          ADD CONSTRAINT outbox_dropped_is_over CHECK (dropped IS NULL OR published_at IS NOT NULL);
+        DROP INDEX ${schema}.outbox_waiting;
+        CREATE INDEX outbox_waiting_events ON ${schema}.outbox (id)
+          WHERE published_at IS NULL AND event IS NOT NULL;
+        CREATE INDEX outbox_waiting_messages ON ${schema}.outbox (urgent DESC, id)
+          WHERE published_at IS NULL AND event IS NULL;
+        CREATE INDEX outbox_expiring_messages ON ${schema}.outbox (expires_at)
+          WHERE published_at IS NULL AND event IS NULL;
+      `);
+    }
+
+    async down(q: QueryRunner): Promise<void> {
+      await q.query(`
+        DROP INDEX ${schema}.outbox_waiting_events, ${schema}.outbox_waiting_messages,
+          ${schema}.outbox_expiring_messages;
+        CREATE INDEX outbox_waiting ON ${schema}.outbox (id) WHERE published_at IS NULL;
+        ALTER TABLE ${schema}.outbox DROP COLUMN urgent, DROP COLUMN expires_at, DROP COLUMN dropped;
+      `);
     }
   };
 }

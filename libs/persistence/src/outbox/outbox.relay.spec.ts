@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from '@jest/globals';
+import { newId } from '#libs/contracts';
 import { EmbeddedPostgres, startPostgres, VirtualClock, waitFor, type TestPostgres } from '#libs/testing';
 import { anEvent, MemoryStream, OutboxDatabase } from '../testing/outbox.database.js';
-import type { RelayMessage } from './outbox.relay.js';
+import type { NewMessage } from './outbox.js';
+import type { RelayMessage, SendOutcome } from './outbox.relay.js';
 
 const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
@@ -35,23 +37,97 @@ describe('OutboxRelay', () => {
     ]);
   });
 
-  it('sends messages that are not events as they are, between the events, without a number', async () => {
-    const messageId = '0190a0a0-0000-7000-8000-000000000001';
-    const [before] = await database.append(1);
-    await database.dataSource.transaction(async (manager) => {
-      await database.outbox.command(manager, {
-        subject: 'a.b',
-        messageId,
-        body: '{"x":1}',
-        headers: { h: 'v' },
-      });
+  describe('with messages that are not events', () => {
+    const later = new Date('2100-01-01T00:00:00Z');
+    const aMessage = (subject: string, more: Partial<NewMessage> = {}): NewMessage => ({
+      ...{ subject, messageId: newId(), body: '{"x":1}', headers: { h: 'v' }, expiresAt: later },
+      ...more,
     });
-    const [after] = await database.append(1);
-    database.relay(stream.publish).start();
-    await database.untilEmpty();
-    expect(stream.stored.map((message) => message.messageId)).toEqual([before, messageId, after]);
-    expect(stream.stored[1]).toMatchObject({ subject: 'a.b', body: '{"x":1}', headers: { h: 'v' } });
-    expect([...stream.numberOf.values()]).toEqual(['1', 'none', '2']);
+    const sentSubjects = () => sent.map(({ subject }) => subject);
+    let sent: RelayMessage[];
+    const send = async (messages: readonly RelayMessage[]): Promise<SendOutcome[]> => {
+      sent.push(...messages);
+      return messages.map(() => ({ ok: true }));
+    };
+    const dropped = async () =>
+      await database.query<{ subject: string; dropped: string }>(
+        'SELECT subject, dropped FROM spec.outbox WHERE dropped IS NOT NULL ORDER BY id',
+      );
+    beforeEach(() => {
+      sent = [];
+    });
+
+    it('sends them as they are, urgent ones first, and numbers the events alone', async () => {
+      await database.append(1);
+      const first = aMessage('a.start');
+      await database.appendMessages([first, aMessage('b.start'), aMessage('a.stop', { urgent: true })]);
+      await database.append(1);
+      database.relay(stream.publish, { send }).start();
+      await database.untilEmpty();
+      expect(sentSubjects()).toEqual(['a.stop', 'a.start', 'b.start']);
+      const { messageId, subject, body, headers } = first;
+      expect(sent[1]).toMatchObject({ messageId, subject, body, headers });
+      expect(stream.sequences()).toEqual([1, 2]);
+    });
+
+    it('publishes events while messages cannot be sent, and sends those once they can', async () => {
+      let away = true;
+      await database.appendMessages([aMessage('a.start')]);
+      await database.append(3);
+      const relay = database.relay(stream.publish, {
+        send: async (messages) =>
+          away ? messages.map(() => ({ ok: false, refused: null })) : await send(messages),
+      });
+      relay.start();
+      await waitFor(() => stream.stored.length === 3 && relay.status().failures > 0);
+      expect(await relay.backlog()).toBe(1);
+      away = false;
+      await database.untilEmpty();
+      expect(sentSubjects()).toEqual(['a.start']);
+    });
+
+    it('sends messages while events cannot be published', async () => {
+      await database.append(1);
+      await database.appendMessages([aMessage('a.stop')]);
+      const relay = database.relay(async (messages) => messages.map(() => ({ ok: false })), { send });
+      relay.start();
+      await waitFor(() => sent.length === 1 && relay.status().failures > 0);
+    });
+
+    it('gives up what its stream refuses, and goes on with the others', async () => {
+      await database.appendMessages(['full.start', 'free.start', 'full.start'].map((s) => aMessage(s)));
+      const relay = database.relay(stream.publish, {
+        batchRows: 2,
+        send: async (messages) =>
+          await Promise.all(
+            messages.map(async (message) =>
+              message.subject === 'full.start'
+                ? { ok: false as const, refused: 'stream full' }
+                : ((await send([message]))[0] ?? { ok: true as const }),
+            ),
+          ),
+      });
+      relay.start();
+      await database.untilEmpty();
+      expect(sentSubjects()).toEqual(['free.start']);
+      expect(await dropped()).toEqual([
+        { subject: 'full.start', dropped: 'stream full' },
+        { subject: 'full.start', dropped: 'stream full' },
+      ]);
+    });
+
+    it('drops what has expired, by the clock of those who set the end', async () => {
+      const clock = new VirtualClock();
+      const now_ms = clock.wallMs();
+      await database.appendMessages([
+        aMessage('old.start', { expiresAt: new Date(now_ms - 1) }),
+        aMessage('new.start', { expiresAt: new Date(now_ms + 1000) }),
+      ]);
+      database.relay(stream.publish, { send, clock }).start();
+      await database.untilEmpty();
+      expect(sentSubjects()).toEqual(['new.start']);
+      expect(await dropped()).toEqual([{ subject: 'old.start', dropped: 'expired' }]);
+    });
   });
 
   it('publishes again under the same id and number when it died between publishing and marking', async () => {

@@ -1,10 +1,11 @@
 import type { Clock } from '#libs/clock';
 import type { EventData, EventTypeName } from '#libs/contracts';
-import { metricNames } from '#libs/telemetry';
+import { lazyCounter, metricNames } from '#libs/telemetry';
 import { metrics, type ObservableResult } from '@opentelemetry/api';
 import type { DataSource } from 'typeorm';
 import { inTransaction } from '../transaction.js';
-import { OutboxRepository, type Producer, type StoredEvent, type WaitingRow } from './outbox.repository.js';
+import { OutboxRepository, type Producer, type StoredEvent, type WaitingEvent } from './outbox.repository.js';
+import { RelayLane } from './relay.lane.js';
 
 /** A message as the broker gets it. */
 export interface RelayMessage {
@@ -25,12 +26,20 @@ export type RelayEvent = {
   [T in EventTypeName]: NumberedEvent & { readonly type: T; readonly data: EventData<T> };
 }[EventTypeName];
 
+/** Durably stored; or not now; or refused in a way that trying again does not mend. */
+export type SendOutcome = { readonly ok: true } | { readonly ok: false; readonly refused: string | null };
+
 /** What the relay needs of the world; given from outside, so that persistence knows neither NATS nor keys. */
 export interface RelayPorts {
   /** Encodes (and signs) an event. It has been checked against the catalogue when it was written. */
   readonly finish: (event: RelayEvent) => Promise<RelayMessage>;
-  /** Publishes in order; one outcome a message, in the same order: durably stored, or not. */
+  /** Publishes in order, nothing after a failure; one outcome a message, in the same order: durably stored, or not. */
   readonly publish: (messages: readonly RelayMessage[]) => Promise<readonly { readonly ok: boolean }[]>;
+  /**
+   * Sends messages that are not events, each for itself; one outcome a message, in the same order. A service whose
+   * outbox holds events alone leaves it out.
+   */
+  readonly send?: (messages: readonly RelayMessage[]) => Promise<readonly SendOutcome[]>;
 }
 
 export interface RelayLogger {
@@ -59,29 +68,32 @@ export interface RelayStatus {
   readonly failures: number;
 }
 
-const backoff_ms_first = 100;
-const backoff_ms_max = 5000;
+const idle_ms_default = 250;
 const prune_every_ms = 60_000;
 const prune_rows_max = 1000;
 const backlog_rows_max = 1_000_000;
 
+const dropped = lazyCounter(metricNames.outbox_dropped, 'Outbox messages given up, by reason');
+
 /**
- * Publishes what the outbox holds, in the order of its rows:
+ * Publishes what the outbox holds, in two lanes that do not wait for each other:
  *
- *   take and number (committed) -> encode -> publish -> mark published
+ *   events     in the order of their rows: take and number (committed) -> encode -> publish -> mark published
+ *   messages   urgent ones first, then in order: drop what has expired -> send each -> mark sent or given up
  *
- * A crash anywhere publishes rows again with the same message id and sequence, which the stream and the audit table
- * take once. Run it on the leader alone; two at once stay correct and merely do the work twice.
+ * Events are never given up, and a number once given stays. A message has an end: past it, or when its stream has no
+ * room for it, it is dropped, because whoever wrote it writes it again while it is wanted (a command for a host that
+ * takes nothing must not keep other hosts from theirs). A crash anywhere publishes rows again with the same message
+ * id and sequence, which the stream and the audit table take once. Run it on the leader alone; two at once stay
+ * correct and merely do the work twice.
  */
 export class OutboxRelay {
   private readonly repository: OutboxRepository;
   private readonly batchRows: number;
-  private loop: Promise<void> | null = null;
-  private stopping = new AbortController();
-  private woken = false;
-  private interrupt: (() => void) | null = null;
+  private readonly events: RelayLane;
+  private readonly messages: RelayLane | null;
+  private producer: Producer | null = null;
   private published = 0;
-  private failures = 0;
   private pruned_at_ms = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -89,35 +101,42 @@ export class OutboxRelay {
     private readonly ports: RelayPorts,
     private readonly options: RelayOptions,
   ) {
-    this.repository = new OutboxRepository(options.schema);
+    const { schema, source, clock, logger, idleMs = idle_ms_default } = options;
+    const { send } = ports;
+    this.repository = new OutboxRepository(schema);
     this.batchRows = options.batchRows ?? 500;
+    const lane = (name: string, pass: () => Promise<boolean>): RelayLane =>
+      new RelayLane(pass, { name, source, clock, logger, idleMs });
+    this.events = lane('events', async () => await this.passEvents());
+    this.messages = send === undefined ? null : lane('messages', async () => await this.passMessages(send));
   }
 
   /** Begins to publish; a second call does nothing. */
   start(): void {
-    if (this.loop !== null) return;
-    this.stopping = new AbortController();
-    this.loop = this.run(this.stopping.signal);
+    if (this.events.running) return;
+    this.events.start();
+    this.messages?.start();
     this.backlogGauge().addCallback(this.observeBacklog);
   }
 
-  /** Finishes the batch under way and stops; nothing is lost that was not published. */
+  /** Finishes the batches under way and stops; nothing is lost that was not published. */
   async stop(): Promise<void> {
     this.backlogGauge().removeCallback(this.observeBacklog);
-    this.stopping.abort();
-    this.interrupt?.();
-    await this.loop;
-    this.loop = null;
+    await Promise.all([this.events.stop(), this.messages?.stop()]);
   }
 
   /** To be called after a commit that wrote to the outbox; cheap, never throws. */
   wake(): void {
-    this.woken = true;
-    this.interrupt?.();
+    this.events.wake();
+    this.messages?.wake();
   }
 
   status(): RelayStatus {
-    return { running: this.loop !== null, published: this.published, failures: this.failures };
+    return {
+      running: this.events.running,
+      published: this.published,
+      failures: Math.max(this.events.failures, this.messages?.failures ?? 0),
+    };
   }
 
   /** Rows that wait to be published. */
@@ -136,82 +155,79 @@ export class OutboxRelay {
     result.observe(await this.backlog(), { source: this.options.source });
   };
 
-  private async run(signal: AbortSignal): Promise<void> {
-    let producer: Producer | null = null;
-    while (!signal.aborted) {
-      this.woken = false;
-      try {
-        producer ??= await this.repository.producer(this.dataSource, this.options.source);
-        const rows = await this.pass(producer);
-        await this.prune();
-        this.failures = 0;
-        if (rows < this.batchRows) await this.pause(this.options.idleMs ?? 250, signal);
-      } catch (error) {
-        this.failures += 1;
-        const { source } = this.options;
-        this.options.logger.warn({ err: error, source, failures: this.failures }, 'outbox pass failed');
-        await this.backOff(signal);
+  /** One batch of events. Throws unless all of them were published. */
+  private async passEvents(): Promise<boolean> {
+    this.producer ??= await this.repository.producer(this.dataSource, this.options.source);
+    const { producer } = this;
+    const rows = (await this.repository.isWaiting(this.dataSource))
+      ? await inTransaction(
+          this.dataSource,
+          async (manager) => await this.repository.takeEvents(manager, producer.source, this.batchRows),
+        )
+      : [];
+    if (rows.length > 0) {
+      const encoded = await Promise.all(rows.map(async (row) => await this.finish(row, producer)));
+      const outcomes = await this.ports.publish(encoded);
+      const stored = rows.filter((_, index) => outcomes[index]?.ok === true).map((row) => row.id);
+      await this.markPublished(stored);
+      if (stored.length < rows.length) {
+        const failed = outcomes.find((outcome) => !outcome.ok);
+        throw new Error(`${rows.length - stored.length} of ${rows.length} events were not published`, {
+          cause: failed !== undefined && 'error' in failed ? failed.error : undefined,
+        });
       }
     }
+    await this.prune();
+    return rows.length === this.batchRows;
   }
 
-  /** One batch; returns how many rows it had. Throws unless all of them were published. */
-  private async pass(producer: Producer): Promise<number> {
-    if (!(await this.repository.isWaiting(this.dataSource))) return 0;
-    const rows = await inTransaction(
+  /** One batch of messages. Throws when some have neither gone out nor been given up. */
+  private async passMessages(send: NonNullable<RelayPorts['send']>): Promise<boolean> {
+    const expired = await this.repository.dropExpired(
       this.dataSource,
-      async (manager) => await this.repository.take(manager, producer.source, this.batchRows),
+      new Date(this.options.clock.wallMs()),
+      this.batchRows,
     );
-    if (rows.length === 0) return 0;
-    const messages = await Promise.all(rows.map(async (row) => await this.message(row, producer)));
-    const outcomes = await this.ports.publish(messages);
-    const stored = rows.filter((_, index) => outcomes[index]?.ok === true).map((row) => row.id);
-    if (stored.length > 0) await this.repository.markPublished(this.dataSource, stored);
-    this.published += stored.length;
-    if (stored.length < rows.length) {
-      const failed = outcomes.find((outcome) => !outcome.ok);
-      throw new Error(`${rows.length - stored.length} of ${rows.length} messages were not published`, {
-        cause: failed !== undefined && 'error' in failed ? failed.error : undefined,
-      });
+    this.tellDropped('expired', expired);
+    const rows = await this.repository.takeMessages(this.dataSource, this.batchRows);
+    if (rows.length === 0) return expired === this.batchRows;
+    const outcomes = await send(rows);
+    const refused = new Map<string, string[]>();
+    const stored: string[] = [];
+    for (const [index, { id }] of rows.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.ok === true) stored.push(id);
+      else if (outcome !== undefined && outcome.refused !== null)
+        refused.set(outcome.refused, [...(refused.get(outcome.refused) ?? []), id]);
     }
-    return rows.length;
+    await this.markPublished(stored);
+    for (const [why, ids] of refused) {
+      await this.repository.drop(this.dataSource, ids, why);
+      this.tellDropped(why, ids.length);
+    }
+    const settled = stored.length + [...refused.values()].reduce((sum, ids) => sum + ids.length, 0);
+    if (settled < rows.length)
+      throw new Error(`${rows.length - settled} of ${rows.length} messages were not sent`);
+    return rows.length === this.batchRows;
   }
 
-  private async message(row: WaitingRow, producer: Producer): Promise<RelayMessage> {
-    const { event, sequence, messageId, subject, headers, body } = row;
-    if (event !== null && sequence !== null) {
-      const data: unknown = JSON.parse(body);
-      // `Outbox.events` paired type and data by the catalogue before the row was written.
-      return await this.ports.finish({ ...event, ...producer, id: messageId, sequence, data } as RelayEvent);
-    }
-    if (subject === null || headers === null)
-      throw new Error(`Outbox row ${row.id} is neither event nor message`);
-    return { messageId, subject, headers, body };
+  private tellDropped(reason: string, count: number): void {
+    if (count === 0) return;
+    const { source } = this.options;
+    dropped.add(count, { source, reason });
+    this.options.logger.warn({ source, reason, count }, 'messages of the outbox were given up');
   }
 
-  /** Waits for `ms` or the next `wake`, whatever comes first. */
-  private async pause(ms: number, signal: AbortSignal): Promise<void> {
-    if (this.woken || signal.aborted) return;
-    const timer = new AbortController();
-    const woken = new Promise<void>((resolve) => (this.interrupt = resolve));
-    const slept = this.options.clock.sleep(ms, timer.signal).catch((error: unknown) => {
-      if (!timer.signal.aborted) throw error;
-    });
-    try {
-      await Promise.race([woken, slept]);
-    } finally {
-      this.interrupt = null;
-      timer.abort();
-    }
+  private async markPublished(ids: readonly string[]): Promise<void> {
+    if (ids.length > 0) await this.repository.markPublished(this.dataSource, ids);
+    this.published += ids.length;
   }
 
-  /** Not cut short by `wake`: what fails now fails again at once. */
-  private async backOff(signal: AbortSignal): Promise<void> {
-    const ceiling_ms = Math.min(backoff_ms_first * 2 ** Math.min(this.failures - 1, 10), backoff_ms_max);
-    const pause_ms = ceiling_ms * (0.5 + Math.random() / 2);
-    await this.options.clock.sleep(pause_ms, signal).catch((error: unknown) => {
-      if (!signal.aborted) throw error;
-    });
+  private async finish(row: WaitingEvent, producer: Producer): Promise<RelayMessage> {
+    const { event, sequence, messageId: id, body } = row;
+    const data: unknown = JSON.parse(body);
+    // `Outbox.events` paired type and data by the catalogue before the row was written.
+    return await this.ports.finish({ ...event, ...producer, id, sequence, data } as RelayEvent);
   }
 
   /** Once a minute, until nothing old is left or a batch of work waits. */
@@ -221,7 +237,7 @@ export class OutboxRelay {
     const keep_ms = this.options.keepMs ?? 24 * 3_600_000;
     let deleted: number;
     do deleted = await this.repository.prune(this.dataSource, keep_ms, prune_rows_max);
-    while (deleted === prune_rows_max && !this.woken && !this.stopping.signal.aborted);
+    while (deleted === prune_rows_max && !this.events.isWanted);
     if (deleted < prune_rows_max) this.pruned_at_ms = now_ms;
   }
 }

@@ -17,29 +17,35 @@ export interface NewOutboxRow {
   readonly subject: string | null;
   readonly headers: Readonly<Record<string, string>> | null;
   readonly body: string;
+  /** Goes before all messages that are not; for messages alone. */
+  readonly urgent: boolean;
+  /** When it is of no use any more; null for events, which are always of use. */
+  readonly expiresAt: Date | null;
 }
 
-/** A row that waits to be published. An event has its sequence by now. */
-export interface WaitingRow extends NewOutboxRow {
+/** An event that waits to be published, numbered. */
+export interface WaitingEvent {
   /** Decimal, as Postgres gives a bigint. */
   readonly id: string;
-  readonly sequence: number | null;
+  readonly messageId: string;
+  readonly event: StoredEvent;
+  readonly sequence: number;
+  readonly body: string;
+}
+
+/** Any other message that waits to be sent. */
+export interface WaitingMessage {
+  readonly id: string;
+  readonly messageId: string;
+  readonly subject: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
 }
 
 /** The counter of a producer: events are numbered from 1 without gaps within an incarnation. */
 export interface Producer {
   readonly source: string;
   readonly incarnation: string;
-}
-
-interface SelectedRow {
-  id: string;
-  message_id: string;
-  event: StoredEvent | null;
-  subject: string | null;
-  headers: Record<string, string> | null;
-  body: string;
-  sequence: string | null;
 }
 
 /** The SQL of the outbox. */
@@ -52,10 +58,10 @@ export class OutboxRepository {
     if (rows.length === 0) return;
     // The identity is given in the order of the rows: an INSERT … SELECT … ORDER BY computes it after sorting.
     await manager.query(
-      `INSERT INTO ${this.schema}.outbox (message_id, event, subject, headers, body)
-       SELECT message_id, event, subject, headers, body
-         FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::jsonb[], $5::text[])
-              WITH ORDINALITY AS new (message_id, event, subject, headers, body, position)
+      `INSERT INTO ${this.schema}.outbox (message_id, event, subject, headers, body, urgent, expires_at)
+       SELECT message_id, event, subject, headers, body, urgent, expires_at
+         FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::jsonb[], $5::text[], $6::bool[], $7::timestamptz[])
+              WITH ORDINALITY AS new (message_id, event, subject, headers, body, urgent, expires_at, position)
         ORDER BY position`,
       [
         rows.map((row) => row.messageId),
@@ -63,6 +69,8 @@ export class OutboxRepository {
         rows.map((row) => row.subject),
         rows.map((row) => (row.headers === null ? null : JSON.stringify(row.headers))),
         rows.map((row) => row.body),
+        rows.map((row) => row.urgent),
+        rows.map((row) => row.expiresAt),
       ],
     );
   }
@@ -83,25 +91,26 @@ export class OutboxRepository {
     return { source, incarnation };
   }
 
-  /** Whether anything waits: asked often, so it takes no lock. */
+  /** Whether an event waits: asked often, so it takes no lock. */
   async isWaiting(dataSource: DataSource): Promise<boolean> {
     const rows = await dataSource.query<unknown[]>(
-      `SELECT 1 FROM ${this.schema}.outbox WHERE published_at IS NULL LIMIT 1`,
+      `SELECT 1 FROM ${this.schema}.outbox WHERE published_at IS NULL AND event IS NOT NULL LIMIT 1`,
     );
     return rows.length > 0;
   }
 
   /**
-   * The next rows in order, every event among them numbered; to be called in a transaction of its own. The lock on
-   * the counter comes in a statement before the numbering, so that the numbering sees what another relay numbered.
+   * The next events in order, every one numbered; to be called in a transaction of its own. The lock on the counter
+   * comes in a statement before the numbering, so that the numbering sees what another relay numbered.
    */
-  async take(manager: EntityManager, source: string, rows_max: number): Promise<WaitingRow[]> {
+  async takeEvents(manager: EntityManager, source: string, rows_max: number): Promise<WaitingEvent[]> {
     await manager.query(`SELECT FROM ${this.schema}.outbox_producer WHERE source = $1 FOR UPDATE`, [source]);
-    const rows = await manager.query<SelectedRow[]>(
+    const rows = await manager.query<(Omit<WaitingEvent, 'sequence'> & { sequence: string })[]>(
       `WITH batch AS (
-         SELECT * FROM ${this.schema}.outbox WHERE published_at IS NULL ORDER BY id LIMIT $2
+         SELECT * FROM ${this.schema}.outbox
+          WHERE published_at IS NULL AND event IS NOT NULL ORDER BY id LIMIT $2
        ), fresh AS (
-         SELECT id, row_number() OVER (ORDER BY id) AS number FROM batch WHERE event IS NOT NULL AND sequence IS NULL
+         SELECT id, row_number() OVER (ORDER BY id) AS number FROM batch WHERE sequence IS NULL
        ), counter AS (
          UPDATE ${this.schema}.outbox_producer SET sequence = sequence + (SELECT count(*) FROM fresh)
           WHERE source = $1 RETURNING sequence - (SELECT count(*) FROM fresh) AS before
@@ -109,16 +118,42 @@ export class OutboxRepository {
          UPDATE ${this.schema}.outbox AS o SET sequence = counter.before + fresh.number
            FROM fresh, counter WHERE o.id = fresh.id RETURNING o.id, o.sequence
        )
-       SELECT batch.id, message_id, event, subject, headers, body, coalesce(batch.sequence, numbered.sequence) AS sequence
+       SELECT batch.id, message_id AS "messageId", event, body,
+              coalesce(batch.sequence, numbered.sequence) AS sequence
          FROM batch LEFT JOIN numbered ON numbered.id = batch.id
         ORDER BY batch.id`,
       [source, rows_max],
     );
-    return rows.map(({ message_id, sequence, ...row }) => ({
-      ...row,
-      messageId: message_id,
-      sequence: sequence === null ? null : Number(sequence),
-    }));
+    return rows.map((row) => ({ ...row, sequence: Number(row.sequence) }));
+  }
+
+  /** The next messages that are not events: the urgent ones, then the others, each in their order. */
+  async takeMessages(dataSource: DataSource, rows_max: number): Promise<WaitingMessage[]> {
+    return await dataSource.query<WaitingMessage[]>(
+      `SELECT id, message_id AS "messageId", subject, headers, body FROM ${this.schema}.outbox
+        WHERE published_at IS NULL AND event IS NULL ORDER BY urgent DESC, id LIMIT $1`,
+      [rows_max],
+    );
+  }
+
+  /** Gives up to `rows_max` messages up whose time has passed; returns how many. @param now by whoever set their end */
+  async dropExpired(dataSource: DataSource, now: Date, rows_max: number): Promise<number> {
+    const [, count] = await dataSource.query<[unknown[], number]>(
+      `UPDATE ${this.schema}.outbox SET published_at = now(), dropped = 'expired' WHERE id IN (
+         SELECT id FROM ${this.schema}.outbox
+          WHERE published_at IS NULL AND event IS NULL AND expires_at < $1 ORDER BY expires_at LIMIT $2)`,
+      [now, rows_max],
+    );
+    return count;
+  }
+
+  /** Gives messages up. @param reason a few constant words */
+  async drop(dataSource: DataSource, ids: readonly string[], reason: string): Promise<void> {
+    await dataSource.query(
+      `UPDATE ${this.schema}.outbox SET published_at = now(), dropped = $2
+        WHERE id = ANY ($1::bigint[]) AND published_at IS NULL AND event IS NULL`,
+      [ids, reason],
+    );
   }
 
   async markPublished(dataSource: DataSource, ids: readonly string[]): Promise<void> {

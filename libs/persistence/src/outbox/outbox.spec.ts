@@ -2,7 +2,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { startPostgres, type TestPostgres } from '#libs/testing';
 import { anEvent, OutboxDatabase } from '../testing/outbox.database.js';
 import type { NewEvent } from './outbox.js';
-import { outboxMigration } from './outbox.migration.js';
+import { outboxMigrations } from './outbox.migration.js';
+
+const expiresAt = new Date('2100-01-01T00:00:00Z');
 
 describe('Outbox', () => {
   let postgres: TestPostgres;
@@ -48,6 +50,7 @@ describe('Outbox', () => {
       subject: 'a.b',
       messageId: '0190a0a0-0000-7000-8000-000000000002',
       body: 'x'.repeat(256 * 1024),
+      expiresAt,
     };
     const writing = database.dataSource.transaction(
       async (manager) => await database.outbox.command(manager, message),
@@ -59,13 +62,14 @@ describe('Outbox', () => {
     const messageId = '0190a0a0-0000-7000-8000-000000000003';
     const write = async () =>
       await database.dataSource.transaction(
-        async (manager) => await database.outbox.command(manager, { subject: 'a.b', messageId, body: '{}' }),
+        async (manager) =>
+          await database.outbox.command(manager, { subject: 'a.b', messageId, body: '{}', expiresAt }),
       );
     await write();
     await expect(write()).rejects.toThrow('outbox_message_once');
   });
 
   it('takes plain names of schemas only', () => {
-    expect(() => outboxMigration('x; DROP TABLE y')).toThrow('plain SQL identifier');
+    expect(() => outboxMigrations('x; DROP TABLE y')).toThrow('plain SQL identifier');
   });
 });

@@ -22,14 +22,18 @@ export interface NewMessage {
   readonly messageId: string;
   readonly body: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Sent before all that is not. */
+  readonly urgent?: boolean;
+  /** When it is of no use any more: then it is dropped, as when its stream has no room. Whoever wants it writes it again. */
+  readonly expiresAt: Date;
 }
 
 /** Room for headers (attributes, signature, trace) within the largest message a stream takes. */
 const headers_bytes_max = 4096;
 
 /**
- * Puts messages into the caller's transaction: they are published if it commits, in the order of their writing, and
- * only then. Touches no network. After the commit call `OutboxRelay.wake()`, or the relay finds them by itself.
+ * Puts messages into the caller's transaction: they are published if it commits, events in the order of their
+ * writing, and only then. Touches no network. After the commit call `OutboxRelay.wake()`, or the relay finds them by itself.
  */
 export class Outbox {
   private readonly repository: OutboxRepository;
@@ -61,9 +65,9 @@ export class Outbox {
   }
 
   async commands(manager: Transaction, messages: readonly NewMessage[]): Promise<void> {
-    const rows = messages.map(({ messageId, subject, headers = {}, body }) => {
+    const rows = messages.map(({ messageId, subject, headers = {}, body, urgent = false, expiresAt }) => {
       requireSize(body, subject);
-      return { messageId, event: null, subject, headers, body };
+      return { messageId, event: null, subject, headers, body, urgent, expiresAt };
     });
     await this.repository.append(manager, rows);
   }
@@ -79,6 +83,8 @@ function eventRow({ type, id, data, actor, traceparent }: NewEvent, wall_ms: num
     subject: null,
     headers: null,
     body,
+    urgent: false,
+    expiresAt: null,
   };
 }
 

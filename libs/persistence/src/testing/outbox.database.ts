@@ -4,14 +4,14 @@ import { uniqueName, waitFor, type TestPostgres } from '#libs/testing';
 import type { DataSource } from 'typeorm';
 import { createDataSource } from '../data-source.js';
 import { runMigrations } from '../migrations.js';
-import { outboxMigration } from '../outbox/outbox.migration.js';
+import { outboxMigrations } from '../outbox/outbox.migration.js';
 import {
   OutboxRelay,
   type RelayMessage,
   type RelayOptions,
   type RelayPorts,
 } from '../outbox/outbox.relay.js';
-import { Outbox, type NewEvent } from '../outbox/outbox.js';
+import { Outbox, type NewEvent, type NewMessage } from '../outbox/outbox.js';
 
 const schema = 'spec';
 
@@ -27,7 +27,7 @@ export class OutboxDatabase {
   }
 
   static async at(url: string): Promise<OutboxDatabase> {
-    const options = { url, schema, migrations: [outboxMigration(schema)], applicationName: 'spec' };
+    const options = { url, schema, migrations: [...outboxMigrations(schema)], applicationName: 'spec' };
     await runMigrations(options);
     return new OutboxDatabase(await createDataSource(options).initialize());
   }
@@ -43,12 +43,21 @@ export class OutboxDatabase {
     );
   }
 
-  relay(publish: RelayPorts['publish'], options: Partial<RelayOptions> = {}): OutboxRelay {
+  /** Appends messages that are not events, and commits. */
+  async appendMessages(messages: readonly NewMessage[]): Promise<void> {
+    await this.dataSource.transaction(async (manager) => await this.outbox.commands(manager, messages));
+  }
+
+  relay(
+    publish: RelayPorts['publish'],
+    options: Partial<RelayOptions> & { readonly send?: RelayPorts['send'] } = {},
+  ): OutboxRelay {
+    const { send, ...others } = options;
     const logger = { warn: () => undefined, error: () => undefined };
     const relay = new OutboxRelay(
       this.dataSource,
-      { finish, publish },
-      { schema, source: '/scheduler', clock: new SystemClock(), logger, idleMs: 10, ...options },
+      { finish, publish, ...(send === undefined ? {} : { send }) },
+      { schema, source: '/scheduler', clock: new SystemClock(), logger, idleMs: 10, ...others },
     );
     this.relays.push(relay);
     return relay;

@@ -40,6 +40,7 @@ export class CommandFactory {
       bot: allocation.bot,
       botGeneration: allocation.generation,
       runtime: allocation.runtime,
+      version: allocation.version,
       parameters: allocation.parameters,
       resources: allocation.resources,
       server: allocation.server,
@@ -84,6 +85,9 @@ export class CommandFactory {
       messageId: command.id,
       body,
       headers: { [signatureHeader]: await this.key.sign(Buffer.from(body, 'utf8')) },
+      // What ends a bot goes before all that starts one: the kill switch does not stand in a queue.
+      urgent: command.verb === 'stop',
+      expiresAt: new Date(command.expiresAt),
     };
   }
 

@@ -1,4 +1,4 @@
-import { type DatabaseOptions, outboxMigration } from '#libs/persistence';
+import { type DatabaseOptions, outboxMigrations } from '#libs/persistence';
 import type { SecretsConfig } from '../secrets.config.js';
 import { CredentialsAndGrants1700000000001 } from './migrations/0001-credentials-and-grants.js';
 
@@ -8,7 +8,7 @@ export function databaseOptions(config: SecretsConfig): DatabaseOptions {
   return {
     url: config.databaseUrl,
     schema: secretsSchema,
-    migrations: [outboxMigration(secretsSchema), CredentialsAndGrants1700000000001],
+    migrations: [...outboxMigrations(secretsSchema), CredentialsAndGrants1700000000001],
     poolMax: config.databasePoolMax,
     applicationName: 'tradefleet-secrets',
   };
