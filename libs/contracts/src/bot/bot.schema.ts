@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { Allocation, AllocationState } from '../allocation/allocation.schema.js';
 import { Actor, Generation, Id, Name, PlainText, Reason, Timestamp } from '../names.js';
-import { RuntimeName, Stage } from '../runtime/runtime.catalogue.js';
+import { RuntimeName, RuntimeVersion, Stage } from '../runtime/runtime.catalogue.js';
 import { pageFields, writeFields } from '../reply.js';
+import { ReschedulePolicy, RestartPolicy } from './retry.schema.js';
+import { Priority } from '../tenant/tenant.schema.js';
 
 /** What a bot may use on its host; reserved when it is placed, enforced by the driver. */
 export const Resources = z
@@ -37,19 +39,45 @@ export type Parameters = z.infer<typeof Parameters>;
 const policyFields = {
   /** When its host cannot be reached: run elsewhere once the lease has surely ended, or wait for the host. */
   onHostLost: z.enum(['reschedule', 'wait']),
+  /**
+   * How long its lease lasts, where it should not last as long as others' (null): a longer one has it run on through a
+   * longer outage, and its account free that much later when its host is lost. From 10 s to 10 min.
+   */
+  leaseTtlMs: z.int().min(10_000).max(600_000).nullable(),
   /** Longest a readiness stage may take. */
   stageTimeoutMs: z.int().min(1000).max(3_600_000),
+  /**
+   * Longest a bot that was ready may be silent, or say that it has fallen back, until it is ended and tried again;
+   * 0: for ever. Whether it reaches its broker is for the bot to judge (it ends by itself after `stageTimeoutMs` without
+   * one); this is for bots that hang, so it may be long.
+   */
+  unhealthyAfterMs: z
+    .int()
+    .min(0)
+    .max(86_400_000)
+    .refine((ms) => ms === 0 || ms >= 5000, 'must be 0 or at least 5000'),
+  /** When it ends by itself: again on the same host. */
+  restart: RestartPolicy,
+  /** When that did not help: again on another host. */
+  reschedule: ReschedulePolicy,
   /** From the request to stop until the kill. */
   stopGraceMs: z.int().min(0).max(60_000),
   /** Keep bots of the same tenant on different hosts. */
   antiAffinity: z.enum(['none', 'prefer', 'require']),
+  /** Who goes first while bots wait for room; the tenant's priority is added to it. */
+  priority: Priority,
 };
 export const Policies = z
   .strictObject({
     onHostLost: policyFields.onHostLost.default('reschedule'),
+    leaseTtlMs: policyFields.leaseTtlMs.default(null),
     stageTimeoutMs: policyFields.stageTimeoutMs.default(120_000),
+    unhealthyAfterMs: policyFields.unhealthyAfterMs.default(300_000),
+    restart: policyFields.restart.prefault({}),
+    reschedule: policyFields.reschedule.prefault({}),
     stopGraceMs: policyFields.stopGraceMs.default(5000),
     antiAffinity: policyFields.antiAffinity.default('none'),
+    priority: policyFields.priority.default(50),
   })
   .meta({ id: 'Policies' });
 export type Policies = z.infer<typeof Policies>;
@@ -60,6 +88,8 @@ export type DesiredState = z.infer<typeof DesiredState>;
 /** What a bot should be; the part a client writes. */
 const specFields = {
   runtime: RuntimeName,
+  /** Which of the runtime's images; null for the default of the host it runs on. */
+  version: RuntimeVersion.nullable(),
   parameters: Parameters,
   resources: Resources,
   constraints: z.array(Constraint).max(10),
@@ -101,6 +131,12 @@ export const Bot = z
       host: Name.nullable(),
       allocation: Allocation.nullable(),
       observation: BotObservation.nullable(),
+      /** Failed allocations within the window of its policy. */
+      failures: z.int().min(0),
+      /** The earliest it is tried again: here under the same allocation, or placed anew; null when nothing is to wait for. */
+      nextTryAt: Timestamp.nullable(),
+      /** Since when it is not tried any more: its policy is used up. Start or change it. */
+      gaveUpAt: Timestamp.nullable(),
     }),
   })
   .meta({ id: 'Bot' });
@@ -115,6 +151,7 @@ export const BotCreate = z
     name: Name,
     account: Name,
     runtime: RuntimeName,
+    version: RuntimeVersion.nullable().default(null),
     parameters: Parameters.default({}),
     resources: Resources.partial().default({}),
     constraints: z.array(Constraint).max(10).default([]),
@@ -138,6 +175,7 @@ export const BotUpdate = z
   .strictObject({
     name: Name,
     expectedGeneration: Generation.optional(),
+    version: RuntimeVersion.nullable().optional(),
     parameters: Parameters.optional(),
     resources: Resources.partial().optional(),
     constraints: z.array(Constraint).max(10).optional(),

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { BrokerLogin, BrokerServer } from '../account/account.schema.js';
 import { Constraint, Parameters, Policies, Resources } from '../bot/bot.schema.js';
-import { Id, Name, PlainText } from '../names.js';
+import { Id, Name, PlainText, Timestamp } from '../names.js';
 import { writeFields } from '../reply.js';
-import { RuntimeName } from '../runtime/runtime.catalogue.js';
+import { RuntimeName, RuntimeVersion } from '../runtime/runtime.catalogue.js';
 
 /** One bot of a manifest; what is left out has the default of `bots.create`. */
 export const ManifestBot = z
@@ -11,6 +11,7 @@ export const ManifestBot = z
     name: Name,
     account: Name,
     runtime: RuntimeName,
+    version: RuntimeVersion.nullable().default(null),
     parameters: Parameters.default({}),
     resources: Resources.partial().default({}),
     constraints: z.array(Constraint).max(10).default([]),
@@ -73,3 +74,18 @@ export const FleetApply = z
 export const FleetApplied = z
   .strictObject({ operation: Id, changes: z.array(PlanChange) })
   .meta({ id: 'FleetApplied' });
+
+export const LeaderGet = z.strictObject({}).meta({ id: 'LeaderGet' });
+/** The scheduler that leads: the one that answers. */
+export const Leader = z
+  .strictObject({
+    /** Grows with every taking over. */
+    term: z.int().min(1),
+    /** `<instance>/<process id>/<made up at its start>` */
+    holder: z.string().min(1).max(200),
+    since: Timestamp,
+    /** When it last renewed its lease, by the clock of the database. */
+    renewedAt: Timestamp,
+  })
+  .meta({ id: 'Leader' });
+export type Leader = z.infer<typeof Leader>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AllocationState, EndReason } from '../allocation/allocation.schema.js';
+import { AllocationState, Attempt, AttemptExit, EndReason } from '../allocation/allocation.schema.js';
 import { BotObservation } from '../bot/bot.schema.js';
 import { Capacity } from '../host/host.schema.js';
 import { Epoch, Id, Name } from '../names.js';
@@ -15,10 +15,16 @@ export const ObservedAllocation = z
     /** How it ended, in a sentence for people. */
     detail: z.string().max(300).nullable(),
     exitCode: z.int().nullable(),
+    attempt: Attempt.default(1),
+    /** Of the attempt before; left out when there is no room. */
+    lastExit: AttemptExit.nullable().default(null),
     observation: BotObservation.nullable(),
   })
   .meta({ id: 'ObservedAllocation' });
 export type ObservedAllocation = z.infer<typeof ObservedAllocation>;
+
+/** Compact JWS of a scheduler over its term. */
+const TermProof = z.string().min(1).max(1000);
 
 /**
  * Agent to scheduler every `heartbeatIntervalMs`, and at once when a lease is wanted. Signed by the host's key.
@@ -33,6 +39,10 @@ export const Heartbeat = z
     capacity: Capacity,
     /** Everything the host has: what lives, and what ended since the last answered heartbeat. */
     allocations: z.array(ObservedAllocation).max(2000),
+    /** The highest term this host has seen of a leader, ever; left out: none yet. */
+    termSeen: z.int().min(1).max(2_147_483_647).optional(),
+    /** What the leader of that term gave as `termProof`: a host cannot make up a term. */
+    termProof: TermProof.optional(),
   })
   .meta({ id: 'Heartbeat' });
 export type Heartbeat = z.infer<typeof Heartbeat>;
@@ -48,10 +58,20 @@ export const HeartbeatAck = z
     sequence: z.int().min(1),
     /** Of the scheduler that answers; an agent refuses a lower one than it has seen. */
     term: z.int().min(1),
+    /** Shows to a later leader that there was this term, should its database have lost it. */
+    termProof: TermProof.optional(),
     leaseTtlMs: z.int().min(1000).max(600_000),
     heartbeatIntervalMs: z.int().min(100).max(120_000),
-    /** Renewed. What the host has and is not named here is not renewed. */
-    leases: z.array(z.strictObject({ allocation: Id, epoch: Epoch })).max(2000),
+    /** Renewed. What the host has and is not named here is not renewed. `ttlMs` where it is not `leaseTtlMs`. */
+    leases: z
+      .array(
+        z.strictObject({
+          allocation: Id,
+          epoch: Epoch,
+          ttlMs: z.int().min(1000).max(600_000).optional(),
+        }),
+      )
+      .max(2000),
     /** Stop and remove these: ended, superseded or never known. */
     stop: z.array(Id).max(2000),
   })
