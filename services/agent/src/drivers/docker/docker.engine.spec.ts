@@ -1,10 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { testDocker } from '#libs/testing';
+import { testDocker, waitFor } from '#libs/testing';
+import { request } from 'node:http';
+import { inspect } from 'node:util';
 import { aTask } from '../contract/task.builder.js';
 import { NotedLog } from '../contract/driver.harness.js';
 import { DockerDriver } from './docker.driver.js';
 import { DockerEngine } from './docker.engine.js';
 import { EngineProxy, type Verdict } from './engine.proxy.js';
+import { OpaqueAgent } from './opaque-agent.js';
 
 const timeouts = { look_ms: 300, change_ms: 300, pull_ms: 300 };
 const fault = (name: string): unknown =>
@@ -59,6 +62,22 @@ describe('an engine that never answers', () => {
     const asking = engine.container('x', controller.signal);
     controller.abort(new Error('enough'));
     await expect(asking).rejects.toThrow('enough');
+  });
+
+  it('shows nothing of the calls under way to a client library that prints its options', async () => {
+    const agent = new OpaqueAgent();
+    const call = request({ socketPath: proxy.socketPath, path: '/info', agent });
+    const ended = new Promise((resolve) => call.on('error', resolve));
+    call.end();
+    await waitFor(() => Object.keys(agent.sockets).length > 0);
+    const printed = inspect(
+      { agent, signal: AbortSignal.timeout(60_000) },
+      { showHidden: true, depth: null },
+    );
+    expect(printed).toContain('OpaqueAgent');
+    expect(printed.length).toBeLessThan(200);
+    call.destroy();
+    await ended;
   });
 
   it('lets go of all calls when closed', async () => {

@@ -1,9 +1,10 @@
 import type Docker from 'dockerode';
-import { Agent } from 'node:http';
+import type { Agent } from 'node:http';
 import { Readable } from 'node:stream';
 import { DriverError } from '../driver.js';
 import { driverError, messageOf, statusOf } from './engine-faults.js';
 import { loadDockerode } from './lean-dockerode.js';
+import { OpaqueAgent } from './opaque-agent.js';
 
 /** Larger answers are a defect of the engine or of the question. Listing 1,000 containers takes about 3 MiB. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -48,11 +49,7 @@ export class EngineTransport {
   private closed = false;
 
   constructor(socketPath: string) {
-    // No keep-alive: a connection kept over a restart of the engine would fail the next call.
-    const options: Docker.DockerOptions & { agent: Agent } = {
-      socketPath,
-      agent: new Agent({ keepAlive: false }),
-    };
+    const options: Docker.DockerOptions & { agent: Agent } = { socketPath, agent: new OpaqueAgent() };
     this.docker = new (loadDockerode())(options);
   }
 
