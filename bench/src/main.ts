@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { controlBench, type ControlArguments } from './control/control.bench.js';
 import { memoryBench, type MemoryArguments } from './memory/memory.bench.js';
+import { startsBench, type StartsArguments } from './starts/starts.bench.js';
 
 /** `npm run bench -- <what>`: measurements on the real servers, each next to what they can do at most. */
 const program = new Command('bench')
@@ -29,6 +30,17 @@ program
   });
 
 program
+  .command('starts')
+  .description('containers started on one host: by the agent, and by dockerode alone, on the same engine')
+  .option('--containers <n>', 'started in each run (4 to 250)', integer(4, 250), 40)
+  .option('--rounds <n>', 'how often everything is measured (1 to 20)', integer(1, 20), 3)
+  .option('--parallel <list>', 'how many at a time dockerode starts', integers(1, 64), [1, 2, 4, 8])
+  .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
+  .action(async (options: StartsArguments) => {
+    await startsBench(options);
+  });
+
+program
   .command('memory')
   .description('resident memory of each process of the local fleet that runs (npm start); Linux')
   .option('--state <folder>', 'state of the local fleet, from the repository', '.tradefleet')
@@ -49,4 +61,10 @@ function integer(least: number, most: number): (text: string) => number {
       throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
     return value;
   };
+}
+
+/** Several of them, separated by commas. */
+function integers(least: number, most: number): (text: string) => number[] {
+  const one = integer(least, most);
+  return (text) => text.split(',').map(one);
 }
