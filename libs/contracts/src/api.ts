@@ -5,6 +5,7 @@ import * as event from './event/event-query.schema.js';
 import * as fleet from './fleet/fleet.schema.js';
 import * as grant from './grant/grant.schema.js';
 import * as host from './host/host.schema.js';
+import * as move from './move/move.schema.js';
 import * as operation from './operation/operation.schema.js';
 import * as tenant from './tenant/tenant.schema.js';
 import type { ErrorCode } from './error-codes.js';
@@ -344,6 +345,46 @@ export const api = {
       ...writeErrors,
     ],
     http: route('POST', '/fleet/apply', 202),
+  }),
+  'fleet.rebalance-plan': define({
+    entity: 'fleet',
+    verb: 'rebalance-plan',
+    summary: 'Which bots to move so that hosts are loaded alike; changes nothing',
+    service: 'scheduler',
+    request: move.RebalancePlan,
+    response: move.RebalancePlanned,
+    errors: [],
+    http: route('POST', '/fleet/rebalance/plan'),
+  }),
+  'fleet.rebalance': define({
+    entity: 'fleet',
+    verb: 'rebalance',
+    summary: 'Carry out a plan to rebalance',
+    service: 'scheduler',
+    request: move.Rebalance,
+    response: move.Rebalanced,
+    errors: ['stale_plan', ...writeErrors],
+    http: route('POST', '/fleet/rebalance', 202),
+  }),
+  'moves.get': define({
+    entity: 'moves',
+    verb: 'get',
+    summary: 'Read a move',
+    service: 'scheduler',
+    request: move.MoveGet,
+    response: move.Move,
+    errors: ['move_not_found'],
+    http: route('GET', '/moves/{id}'),
+  }),
+  'moves.list': define({
+    entity: 'moves',
+    verb: 'list',
+    summary: 'List moves of bots between hosts, newest first',
+    service: 'scheduler',
+    request: move.MoveList,
+    response: move.MovePage,
+    errors: [],
+    http: route('GET', '/moves'),
   }),
   'events.query': define({
     entity: 'events',

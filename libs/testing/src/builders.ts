@@ -1,5 +1,7 @@
 import {
   newId,
+  Policies,
+  RestartPolicy,
   type Account,
   type AllocationEventData,
   type ApiRequest,
@@ -19,12 +21,7 @@ import { uniqueName } from './unique-name.js';
  */
 const created = { createdAt: '2026-01-01T00:00:00.000Z', createdBy: 'user:test' };
 const resources = { cpuMillis: 100, memoryMiB: 128, pids: 32 };
-const policies: Bot['policies'] = {
-  onHostLost: 'reschedule',
-  stageTimeoutMs: 120_000,
-  stopGraceMs: 5000,
-  antiAffinity: 'none',
-};
+const policies = Policies.parse({});
 let login = 100_000 + Math.floor(Math.random() * 1_000_000_000);
 
 /** A login number no other call in this process gets; across processes a clash is unlikely. */
@@ -32,7 +29,16 @@ export const uniqueLogin = (): number => (login += 1);
 
 export function aTenant(fields: Partial<Tenant> = {}): Tenant {
   const name = fields.name ?? uniqueName('tenant');
-  return { name, displayName: name, generation: 1, ...created, ...fields };
+  return {
+    name,
+    displayName: name,
+    quotas: { bots: null, cpuMillis: null, memoryMiB: null },
+    used: { bots: 0, cpuMillis: 0, memoryMiB: 0 },
+    priority: 50,
+    generation: 1,
+    ...created,
+    ...fields,
+  };
 }
 
 export function anAccount(fields: Partial<Account> = {}): Account {
@@ -55,6 +61,7 @@ export function aBot(fields: Partial<Bot> = {}): Bot {
     tenant: uniqueName('tenant'),
     account: uniqueName('account'),
     runtime: 'paper',
+    version: null,
     parameters: {},
     resources,
     constraints: [],
@@ -63,7 +70,16 @@ export function aBot(fields: Partial<Bot> = {}): Bot {
     generation: 1,
     ...created,
     updatedAt: created.createdAt,
-    status: { phase: 'none', reason: null, host: null, allocation: null, observation: null },
+    status: {
+      phase: 'none',
+      reason: null,
+      host: null,
+      allocation: null,
+      observation: null,
+      failures: 0,
+      nextTryAt: null,
+      gaveUpAt: null,
+    },
     ...fields,
   };
 }
@@ -105,12 +121,16 @@ export function aStartCommand(fields: Partial<StartCommand> = {}): StartCommand 
     bot: uniqueName('bot'),
     botGeneration: 1,
     runtime: 'paper',
+    version: null,
     parameters: {},
     resources,
     server: 'Paper-Demo',
     login: uniqueLogin(),
     stopGraceMs: 1000,
     stageTimeoutMs: 30_000,
+    // A test that is about restarts in place asks for them.
+    restart: RestartPolicy.parse({ attempts: 0 }),
+    unhealthyAfterMs: 0,
     token: 'not-a-token',
     ...fields,
   };
@@ -131,6 +151,7 @@ export function anAllocationEvent(fields: Partial<AllocationEventData> = {}): Al
     epoch: 1,
     state: 'running',
     stage: null,
+    attempt: 1,
     reason: null,
     detail: null,
     exitCode: null,

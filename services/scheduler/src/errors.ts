@@ -107,7 +107,20 @@ export const refusal = {
       `No operation has the id ${id}. Take the id from the answer to the change you sent.`,
     ),
 
-  staleGeneration: (entity: 'bot' | 'account' | 'host', name: string, expected: number, actual: number) =>
+  quotaExceeded: (tenant: string, faults: readonly { path: string; message: string }[]) =>
+    new ProblemError(
+      'quota_exceeded',
+      `The tenant '${tenant}' may not run that much at once: ${faults.map((f) => f.message).join('; ')}. ` +
+        'Stop or shrink other bots of the tenant, or raise its quota with tenants.update.',
+      { errors: [...faults] },
+    ),
+
+  staleGeneration: (
+    entity: 'tenant' | 'bot' | 'account' | 'host',
+    name: string,
+    expected: number,
+    actual: number,
+  ) =>
     new ProblemError(
       'stale_generation',
       `The ${entity} '${name}' is at generation ${actual}, not ${expected}. Read it again with ${entity}s.get, ` +

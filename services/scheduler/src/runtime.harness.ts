@@ -1,5 +1,12 @@
 import type { Clock } from '#libs/clock';
-import { consumers, newId, streams, type Bot, type ObservedAllocation } from '#libs/contracts';
+import {
+  consumers,
+  newId,
+  Policies,
+  streams,
+  type Bot,
+  type ObservedAllocation,
+} from '#libs/contracts';
 import { connectMessaging, provision, SigningKey, type Messaging } from '#libs/messaging';
 import { OutboxRelay, runMigrations } from '#libs/persistence';
 import { createLogger } from '#libs/telemetry';
@@ -77,12 +84,13 @@ export class RuntimeHarness {
       signingKeyPath: '/nonexistent',
       // There are no events to wait for: heartbeats tell.
       advancePatienceMs: 0,
+      hostJoin: 'open',
       ...options.config,
     });
     const messaging = await connectMessaging({ servers: config.natsUrl, name: 'test', logger });
     await provision(messaging, {
       streams: Object.values(streams),
-      consumers: [consumers.audit, consumers.schedulerProjection],
+      consumers: [consumers.audit, consumers.schedulerProjection, consumers.schedulerMoves],
     });
     const signingKey = await SigningKey.generate();
     const platform = { config, clock, logger, messaging, signingKey };
@@ -147,13 +155,7 @@ export class RuntimeHarness {
       account: over.account ?? uniqueName('account'),
       tenant,
     }));
-    const policies = {
-      onHostLost: 'reschedule',
-      stageTimeoutMs: 120_000,
-      stopGraceMs: 5000,
-      antiAffinity: 'none',
-      ...over.policies,
-    };
+    const policies = { ...Policies.parse({}), ...over.policies };
     await this.query(
       `INSERT INTO scheduler.tenants (name, display_name, created_by) VALUES ($1, $1, 'user:test')
        ON CONFLICT DO NOTHING`,
@@ -243,6 +245,8 @@ export const seen = (row: AllocationRow, over: Partial<ObservedAllocation> = {})
   reason: null,
   detail: null,
   exitCode: null,
+  attempt: 1,
+  lastExit: null,
   observation: null,
   ...over,
 });

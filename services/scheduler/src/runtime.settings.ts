@@ -29,7 +29,14 @@ export const runtimeConfigFields = {
    * are lost cost as long, and a heartbeat more.
    */
   advancePatienceMs: z.int().min(0).max(600_000).default(3000),
+  /**
+   * Who may join as a host that is not known yet: whoever has the token of an invitation (`hosts.invite`), or, with
+   * `open`, everyone who can send the registration. `open` is for tests.
+   */
+  hostJoin: z.enum(['token', 'open']).default('token'),
   placementStrategy: z.enum(['spread', 'binpack']).default('spread'),
+  /** A bot that has waited this long in the queue goes before one of a priority higher by one. */
+  queueAgeingMs: z.int().min(1000).max(86_400_000).default(30_000),
   /** Allocations made in one transaction. */
   placementBatch: z.int().min(1).max(1000).default(200),
   /** How long a command may be carried out, from when it was made. */
@@ -43,6 +50,11 @@ export const runtimeConfigFields = {
   /** First wait before a command is sent again when nothing came of it; doubles up to the maximum. */
   commandResendMs: z.int().min(1000).max(600_000).default(5000),
   commandResendMaxMs: z.int().min(1000).max(600_000).default(60_000),
+  /**
+   * How often a start is sent to a host that is heard and does not take it up, before that allocation is given up as
+   * rejected: about five minutes with the waits above.
+   */
+  commandSendsMax: z.int().min(2).max(100).default(9),
   /** Longest time between two passes of the reconciler. */
   reconcileIntervalMs: z.int().min(10).max(60_000).default(1000),
   /** Shortest time between two passes, so that many changes make one batch. */

@@ -1,6 +1,8 @@
 import { z } from 'zod';
-import { AllocationState, EndReason } from '../allocation/allocation.schema.js';
+import { AllocationState, Attempt, EndReason } from '../allocation/allocation.schema.js';
+import { LabelName, Labels } from '../host/host.schema.js';
 import { Epoch, Generation, Id, Name, PublicJwk } from '../names.js';
+import { MoveReason } from '../move/move.schema.js';
 import { OperationKind, OperationState } from '../operation/operation.schema.js';
 import { Stage } from '../runtime/runtime.catalogue.js';
 
@@ -44,6 +46,7 @@ export const AllocationEventData = z.strictObject({
   epoch: Epoch,
   state: AllocationState,
   stage: Stage.nullable(),
+  attempt: Attempt.default(1),
   reason: EndReason.nullable(),
   detail: z.string().max(300).nullable(),
   exitCode: z.int().nullable(),
@@ -76,6 +79,47 @@ const swept = z.strictObject({
   images: z.int().min(0),
   /** Names of the volumes and images among them, the first 50. */
   names: z.array(z.string().max(300)).max(50),
+});
+/** The token is in no event. */
+const invitation = z.strictObject({
+  host: Name,
+  invitation: Id,
+  replaceKey: z.boolean(),
+  expiresAt: z.string(),
+});
+/** A bot on its way from one host to another. `to` of `tradefleet.bot.moved` is where it runs. */
+const move = z.strictObject({
+  move: Id,
+  tenant: Name,
+  bot: Name,
+  account: Name,
+  from: Name,
+  to: Name,
+  why: MoveReason,
+  operation: Id.nullable(),
+  /** The target had image and volume ready before the old allocation was told to stop. */
+  prepared: z.boolean(),
+  detail: z.string().max(300).nullable(),
+});
+/** What a host made ready, or could not; of the host, so that a signed one fits no other. */
+const preparation = z.strictObject({
+  move: Id,
+  host: Name,
+  account: Name,
+  /** Of the failure; null when it is ready. */
+  code: z.enum(['image-missing', 'prepare-failed', 'expired', 'too-many']).nullable(),
+  detail: z.string().max(300).nullable(),
+  tookMs: z.int().min(0),
+});
+/** What a drain has come to. */
+const drain = z.strictObject({
+  host: Name,
+  reason: z.string().max(300),
+  total: z.int().min(0),
+  /** Still on the host. */
+  left: z.int().min(0),
+  onDeadline: z.enum(['keep', 'stop']),
+  tookMs: z.int().min(0),
 });
 const operation = z.strictObject({
   operation: Id,
@@ -119,23 +163,69 @@ export const eventTypes = {
   'tradefleet.bot.delete-requested': type('notice', 'audit', bot),
   'tradefleet.bot.deleted': type('notice', 'audit', bot),
   'tradefleet.bot.queued': type('warning', 'audit', bot),
+  'tradefleet.bot.gave-up': type(
+    'critical',
+    'trading',
+    // How the last allocation ended, and how many had failed within the window.
+    bot.extend({ failures: z.int(), end: EndReason.nullable(), exitCode: z.int().nullable() }),
+  ),
   'tradefleet.allocation.placed': type('info', 'trading', AllocationEventData),
   'tradefleet.allocation.accepted': type('info', 'trading', AllocationEventData),
   'tradefleet.allocation.preparing': type('info', 'trading', AllocationEventData),
   'tradefleet.allocation.starting': type('info', 'trading', AllocationEventData),
   'tradefleet.allocation.running': type('info', 'trading', AllocationEventData),
-  'tradefleet.allocation.stage-reached': type('info', 'trading', AllocationEventData),
+  'tradefleet.allocation.stage-reached': type(
+    'info',
+    'trading',
+    // Since the stage before, or since the container was started; null when the agent was away meanwhile.
+    AllocationEventData.extend({ tookMs: z.int().min(0).nullable().default(null) }),
+  ),
+  // `attempt` is the one that follows; reason, detail and exit code are of the one that has ended.
+  'tradefleet.allocation.restarting': type(
+    'warning',
+    'trading',
+    AllocationEventData.extend({ delayMs: z.int().min(0) }),
+  ),
   'tradefleet.allocation.adopted': type('notice', 'trading', AllocationEventData),
   'tradefleet.allocation.stopping': type('info', 'trading', AllocationEventData),
   'tradefleet.allocation.stopped': type('info', 'trading', AllocationEventData),
   'tradefleet.allocation.failed': type('warning', 'trading', AllocationEventData),
   'tradefleet.allocation.lost': type('critical', 'trading', AllocationEventData),
   'tradefleet.host.registered': type('notice', 'audit', host.extend({ signingKey: PublicJwk })),
+  'tradefleet.host.invited': type('warning', 'audit', invitation),
+  'tradefleet.host.join-refused': type(
+    'critical',
+    'audit',
+    z.strictObject({ host: Name, code: z.string().max(64), detail: z.string().max(300) }),
+  ),
+  'tradefleet.host.removed': type('warning', 'audit', host),
+  'tradefleet.host.labelled': type(
+    'notice',
+    'audit',
+    host.extend({ set: Labels, unset: z.array(LabelName) }),
+  ),
+  'tradefleet.host.overcommitted': type('warning', 'audit', host),
   'tradefleet.host.draining': type('notice', 'audit', host),
   'tradefleet.host.ready': type('notice', 'audit', host),
   'tradefleet.host.down': type('critical', 'audit', host),
   'tradefleet.host.stray-found': type('warning', 'audit', stray),
   'tradefleet.host.swept': type('notice', 'audit', swept),
+  'tradefleet.host.drain-overdue': type('warning', 'audit', drain),
+  'tradefleet.host.drained': type('notice', 'audit', drain),
+  'tradefleet.move.planned': type('info', 'audit', move),
+  'tradefleet.move.prepared': type('info', 'audit', preparation),
+  'tradefleet.move.prepare-failed': type('warning', 'audit', preparation),
+  'tradefleet.move.switching': type('info', 'audit', move),
+  'tradefleet.move.cancelled': type('notice', 'audit', move),
+  'tradefleet.move.failed': type('warning', 'audit', move),
+  'tradefleet.bot.moved': type(
+    'notice',
+    'trading',
+    move.extend({
+      /** From the end of the old allocation until the new one ran, by the scheduler's clock. */
+      gapMs: z.int().min(0),
+    }),
+  ),
   'tradefleet.operation.accepted': type('info', 'audit', operation),
   'tradefleet.operation.ended': type('info', 'audit', operation),
   'tradefleet.command.rejected': type('critical', 'audit', command),

@@ -1,4 +1,11 @@
-import { liveStates, type Host, type HostState, type PublicJwk, type RuntimeName } from '#libs/contracts';
+import {
+  liveStates,
+  type Host,
+  type HostFingerprint,
+  type HostState,
+  type PublicJwk,
+  type RuntimeRef,
+} from '#libs/contracts';
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { Transaction } from '#libs/persistence';
@@ -7,8 +14,10 @@ interface HostRow {
   name: string;
   state: HostState;
   driver: Host['driver'];
-  runtimes: RuntimeName[];
+  runtimes: RuntimeRef[];
   labels: Record<string, string>;
+  operator_labels: Record<string, string>;
+  fingerprint: HostFingerprint | null;
   cpu_millis: number;
   memory_mib: number;
   bots_max: number;
@@ -103,13 +112,19 @@ function toHost(row: HostRow): Host {
     state: row.state,
     driver: row.driver,
     runtimes: row.runtimes,
-    labels: row.labels,
+    labels: { ...row.labels, ...row.operator_labels },
+    operatorLabels: row.operator_labels,
     capacity: { cpuMillis: row.cpu_millis, memoryMiB: row.memory_mib, bots: row.bots_max },
     reserved: {
       cpuMillis: row.reserved_cpu_millis,
       memoryMiB: row.reserved_memory_mib,
       bots: row.reserved_bots,
     },
+    overcommitted:
+      row.reserved_cpu_millis > row.cpu_millis ||
+      row.reserved_memory_mib > row.memory_mib ||
+      row.reserved_bots > row.bots_max,
+    fingerprint: row.fingerprint,
     agentVersion: row.agent_version,
     incarnation: row.incarnation,
     signingKey: row.signing_key,

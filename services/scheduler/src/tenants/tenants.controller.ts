@@ -18,6 +18,14 @@ export class TenantsController {
     return await this.tenants.create(request, askerOf(context));
   }
 
+  @Api('tenants.update')
+  async update(
+    @Payload() request: ApiParsed<'tenants.update'>,
+    @Ctx() context: RequestContext,
+  ): Promise<ApiResponse<'tenants.update'>> {
+    return await this.tenants.update(request, askerOf(context));
+  }
+
   @Api('tenants.get')
   async get(@Payload() request: ApiParsed<'tenants.get'>): Promise<ApiResponse<'tenants.get'>> {
     return await this.tenants.get(request);

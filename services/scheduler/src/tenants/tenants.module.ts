@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { RequestsModule } from '../requests/requests.module.js';
+import { QuotaRepository } from './quota.repository.js';
 import { TenantRepository } from './tenant.repository.js';
 import { TenantsController } from './tenants.controller.js';
 import { TenantsService } from './tenants.service.js';
@@ -7,7 +8,7 @@ import { TenantsService } from './tenants.service.js';
 @Module({
   imports: [RequestsModule],
   controllers: [TenantsController],
-  providers: [TenantRepository, TenantsService],
-  exports: [TenantRepository],
+  providers: [TenantRepository, QuotaRepository, TenantsService],
+  exports: [TenantRepository, QuotaRepository],
 })
 export class TenantsModule {}

@@ -1,8 +1,8 @@
 import type { ApiParsed, ApiResponse, Tenant } from '#libs/contracts';
 import { Injectable } from '@nestjs/common';
-import type { TenantEntity } from '../database/entities/index.js';
 import { refusal } from '../errors.js';
 import type { Asker } from '../requests/asker.js';
+import { sameJson } from '../requests/canonical-json.js';
 import { ChangesService } from '../requests/changes.service.js';
 import { pageOf } from '../requests/page.js';
 import { TenantRepository } from './tenant.repository.js';
@@ -24,27 +24,45 @@ export class TenantsService {
     });
   }
 
+  /** An update that changes nothing is accepted and changes nothing. What runs above a lowered quota runs on. */
+  async update(request: ApiParsed<'tenants.update'>, asker: Asker): Promise<Tenant> {
+    const { name, expectedGeneration, displayName, quotas = {}, priority } = request;
+    return await this.changes.carryOut('tenants.update', request, asker, async (change) => {
+      if (!(await this.tenants.hold(change.tx, name))) throw refusal.tenantNotFound(name);
+      const now = await this.read(name, change.tx);
+      if (expectedGeneration !== undefined && expectedGeneration !== now.generation)
+        throw refusal.staleGeneration('tenant', name, expectedGeneration, now.generation);
+      const before = { displayName: now.displayName, quotas: now.quotas, priority: now.priority };
+      const after = {
+        displayName: displayName ?? now.displayName,
+        quotas: {
+          bots: quotas.bots === undefined ? now.quotas.bots : quotas.bots,
+          cpuMillis: quotas.cpuMillis === undefined ? now.quotas.cpuMillis : quotas.cpuMillis,
+          memoryMiB: quotas.memoryMiB === undefined ? now.quotas.memoryMiB : quotas.memoryMiB,
+        },
+        priority: priority ?? now.priority,
+      };
+      if (sameJson(before, after)) return now;
+      await this.tenants.change(change.tx, name, after);
+      const data = { tenant: name, generation: now.generation + 1 };
+      await change.event('tradefleet.tenant.updated', name, data);
+      return await this.read(name, change.tx);
+    });
+  }
+
   async get({ name }: ApiParsed<'tenants.get'>): Promise<Tenant> {
     return await this.read(name);
   }
 
   async list({ limit, after }: ApiParsed<'tenants.list'>): Promise<ApiResponse<'tenants.list'>> {
     const found = await this.tenants.page(after, limit + 1);
-    const { rows, next } = pageOf(found.map(toTenant), limit, (tenant) => tenant.name);
+    const { rows, next } = pageOf(found, limit, (tenant) => tenant.name);
     return { tenants: rows, next };
   }
 
   private async read(...[name, tx]: Parameters<TenantRepository['find']>): Promise<Tenant> {
-    const row = await this.tenants.find(name, tx);
-    if (row === null) throw refusal.tenantNotFound(name);
-    return toTenant(row);
+    const tenant = await this.tenants.find(name, tx);
+    if (tenant === null) throw refusal.tenantNotFound(name);
+    return tenant;
   }
 }
-
-const toTenant = ({ name, displayName, generation, createdAt, createdBy }: TenantEntity): Tenant => ({
-  name,
-  displayName,
-  generation,
-  createdAt: createdAt.toISOString(),
-  createdBy,
-});

@@ -1,4 +1,4 @@
-import type { Host, HostState, PublicJwk, RuntimeName } from '#libs/contracts';
+import type { Host, HostFingerprint, HostState, PublicJwk, RuntimeRef } from '#libs/contracts';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /** A machine with an agent. The three drain columns are set and cleared together. */
@@ -14,10 +14,22 @@ export class HostEntity {
   driver!: Host['driver'];
 
   @Column('text', { array: true })
-  runtimes!: RuntimeName[];
+  runtimes!: RuntimeRef[];
 
   @Column('jsonb')
   labels!: Record<string, string>;
+
+  /** Over the labels its agent told. */
+  @Column('jsonb', { name: 'operator_labels', default: {} })
+  operatorLabels!: Record<string, string>;
+
+  /** What its agent measured; null until it has told. */
+  @Column('jsonb', { nullable: true })
+  fingerprint!: HostFingerprint | null;
+
+  /** Since when more is reserved than it has. */
+  @Column('timestamptz', { name: 'overcommitted_at', nullable: true })
+  overcommittedAt!: Date | null;
 
   @Column('integer', { name: 'cpu_millis' })
   cpuMillis!: number;

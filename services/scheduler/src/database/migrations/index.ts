@@ -2,6 +2,8 @@ import { outboxMigrations } from '#libs/persistence';
 import { DesiredAndActualState1700000000001 } from './0001-desired-and-actual-state.js';
 import { WhoStopped1700000000002 } from './0002-who-stopped.js';
 import { SupersededIncarnations1700000000003 } from './0003-superseded-incarnations.js';
+import { Rollouts1700000000007 } from './0007-rollouts.js';
+import { JoiningAndQuotas1700000000008 } from './0008-joining-and-quotas.js';
 
 /** The Postgres schema that the scheduler owns. */
 export const schedulerSchema = 'scheduler';
@@ -12,4 +14,6 @@ export const migrations = [
   DesiredAndActualState1700000000001,
   WhoStopped1700000000002,
   SupersededIncarnations1700000000003,
+  Rollouts1700000000007,
+  JoiningAndQuotas1700000000008,
 ];
