@@ -82,7 +82,12 @@ export class AllocationAdvanceRepository {
       if (isLive(step.state) || before === undefined) return [];
       const { runningAt, stopReason } = step.from;
       const ranForMs = runningAt === null ? null : now.getTime() - runningAt.getTime();
-      const ending = { state: step.state, reason: step.reason, asked: stopReason !== null, ranForMs };
+      const ending = {
+        state: step.state,
+        reason: step.reason,
+        asked: stopReason !== null && stopReason !== 'rejected',
+        ranForMs,
+      };
       const retry = retryAfter(ending, before, Math.random());
       const at = retry.delayMs === null ? null : new Date(now.getTime() + retry.delayMs);
       return [{ bot: step.from.bot, failures: retry.failures, at }];

@@ -30,6 +30,8 @@ export interface PlaceableBot {
   readonly server: string;
   readonly login: number;
   readonly runtime: RuntimeName;
+  /** Null for the host's default image. */
+  readonly version: string | null;
   readonly parameters: Parameters;
   readonly resources: Resources;
   readonly constraints: Constraint[];
@@ -49,7 +51,7 @@ export interface PlacedAllocation extends PlaceableBot {
 
 /** A live allocation that is to stop, with all its stop command needs. */
 export interface StoppingAllocation extends AllocationIdentity {
-  readonly stopReason: 'asked' | 'account-locked' | 'host-lost' | 'stale-epoch';
+  readonly stopReason: 'asked' | 'account-locked' | 'host-lost' | 'stale-epoch' | 'rejected';
   readonly graceMs: number;
   readonly actor: string;
 }

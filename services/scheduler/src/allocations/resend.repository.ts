@@ -26,6 +26,25 @@ export class ResendRepository {
   }
 
   /**
+   * Allocations whose start was sent `sends_max` times and more, the last time long enough ago, and never taken up.
+   * Those of hosts that are down are not meant: they are lost.
+   */
+  async hopeless(
+    now: Date,
+    sends_max: number,
+    wait_ms: number,
+    rows_max: number,
+  ): Promise<{ id: string; host: string }[]> {
+    return this.dataSource.query<{ id: string; host: string }[]>(
+      `SELECT a.id, a.host FROM scheduler.allocations a JOIN scheduler.hosts h ON h.name = a.host AND h.state <> 'down'
+       WHERE a.state = 'placed' AND a.stop_requested_at IS NULL AND a.commands_sent >= $2
+         AND a.commanded_at + make_interval(secs => $3 / 1000.0) <= $1
+       ORDER BY a.commanded_at, a.id LIMIT $4`,
+      [now, sends_max, wait_ms, rows_max],
+    );
+  }
+
+  /**
    * Of these the ones that still wait, locked. A start is left out when its bot was changed meanwhile: that
    * allocation is about to be replaced.
    */
@@ -35,7 +54,7 @@ export class ResendRepository {
   ): Promise<{ starts: PlacedAllocation[]; stops: StoppingAllocation[] }> {
     const starts = await tx.query<(Omit<PlacedAllocation, 'login'> & { login: string })[]>(
       `SELECT a.id, a.host, a.epoch, b.name AS bot, b.generation, b.tenant, b.account, c.server, c.login, b.runtime,
-              b.parameters, b.resources, b.constraints, b.policies, b.changed_by AS "changedBy",
+              b.version, b.parameters, b.resources, b.constraints, b.policies, b.changed_by AS "changedBy",
               h.sealing_key AS "sealingKey"
        FROM scheduler.allocations a
        JOIN scheduler.bots b ON b.name = a.bot AND b.generation = a.bot_generation AND b.desired = 'running'

@@ -182,7 +182,7 @@ const reportOf = (advance: ObservedAdvance): AllocationAdvance => ({
 /** The host does not have it any more: it has stopped when it was to stop, else something failed. */
 const goneReport = ({ id, stopReason }: RecordedAllocation): AllocationAdvance => ({
   id,
-  state: stopReason === null ? 'failed' : 'stopped',
+  state: stopReason === null || stopReason === 'rejected' ? 'failed' : 'stopped',
   stage: null,
   reason: stopReason ?? 'unknown-to-host',
   detail: 'The host left it out of its heartbeats for longer than its lease.',

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
+import { LOGGER, type Logger } from '#libs/telemetry';
 import { AllocationService } from '../allocations/allocation.service.js';
 import { ResendRepository } from '../allocations/resend.repository.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
@@ -18,15 +19,33 @@ export class ResendReconciler implements Reconciler {
     private readonly allocations: AllocationService,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   async reconcile(): Promise<boolean> {
     const { commandResendMs, commandResendMaxMs } = this.settings;
     const now = new Date(this.clock.wallMs());
+    await this.giveUp(now);
     const due = await this.repository.due(now, commandResendMs, commandResendMaxMs, batch_rows_max);
     if (due.length === 0) return false;
     const sent = await this.allocations.sendAgain(due);
     // Nothing sent of a full batch: what is due is about to be replaced, and reading it again now gives the same.
     return due.length === batch_rows_max && sent > 0;
+  }
+
+  /**
+   * A host that is heard and takes nothing up refuses the command, or never gets it. Waiting for ever would show a bot
+   * on its way that never comes. It is told to end what it may have; the end counts as a failure, so the bot is tried
+   * again later, elsewhere when there is an elsewhere.
+   */
+  private async giveUp(now: Date): Promise<void> {
+    const { commandSendsMax, commandResendMaxMs } = this.settings;
+    const hopeless = await this.repository.hopeless(now, commandSendsMax, commandResendMaxMs, batch_rows_max);
+    if (hopeless.length === 0) return;
+    this.logger.warn(
+      { allocations: hopeless.length, hosts: [...new Set(hopeless.map(({ host }) => host))].slice(0, 20) },
+      'hosts do not take up their starts',
+    );
+    await this.allocations.stop(hopeless.map(({ id }) => ({ id, reason: 'rejected', actor: null })));
   }
 }
