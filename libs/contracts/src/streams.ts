@@ -100,4 +100,13 @@ export const consumers = {
     deliveries_max: 20,
     unsettled_max: 1024,
   },
+  /** What agents say of the moves they prepare for. */
+  schedulerMoves: {
+    stream: streams.events.name,
+    durable: 'scheduler-moves',
+    filter: subjects.eventsOf('move'),
+    ack_wait_ms: 30_000,
+    deliveries_max: 20,
+    unsettled_max: 256,
+  },
 } as const;

@@ -57,7 +57,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Running
   try {
     await provision(messaging, {
       streams: Object.values(streams),
-      consumers: [consumers.audit, consumers.schedulerProjection],
+      consumers: [consumers.audit, consumers.schedulerProjection, consumers.schedulerMoves],
       replicas: config.streamReplicas,
     });
     const leadership = app.get<Leadership>(LEADERSHIP);

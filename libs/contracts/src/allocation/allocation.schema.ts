@@ -45,16 +45,34 @@ export const EndReason = z
     'login-refused',
     'bad-configuration',
     'stage-timeout',
+    'unhealthy', // ready once, then silent or fallen back for too long
     'image-missing',
     'grant-refused',
     'start-failed',
     'host-lost',
     'unknown-to-host', // the host does not have it
     'stale-epoch',
-    'rejected', // the command did not verify
+    'rejected', // its host did not take the command, however often it was sent
   ])
   .meta({ id: 'EndReason' });
 export type EndReason = z.infer<typeof EndReason>;
+
+/** How often a bot was begun under one allocation: 1 is the first time, the others are restarts in place. */
+export const Attempt = z.int().min(1).max(1_000_000);
+
+/** How an attempt that was followed by another ended. */
+export const AttemptExit = z
+  .strictObject({
+    attempt: Attempt,
+    reason: EndReason,
+    detail: z.string().max(300).nullable(),
+    exitCode: z.int().nullable(),
+    at: Timestamp,
+    /** When the next one begins at the earliest, by the clock of its host. */
+    nextTryAt: Timestamp,
+  })
+  .meta({ id: 'AttemptExit' });
+export type AttemptExit = z.infer<typeof AttemptExit>;
 
 /** A bot placed on a host under an epoch. Never moves. */
 export const Allocation = z
@@ -67,7 +85,11 @@ export const Allocation = z
     epoch: Epoch,
     botGeneration: Generation,
     state: AllocationState,
+    /** Furthest readiness stage of the present attempt. */
     stage: Stage.nullable(),
+    attempt: Attempt,
+    /** Of the attempt before; null in the first. */
+    lastExit: AttemptExit.nullable(),
     reason: EndReason.nullable(),
     detail: z.string().max(300).nullable(),
     exitCode: z.int().nullable(),

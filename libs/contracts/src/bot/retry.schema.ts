@@ -16,14 +16,21 @@ interface Paced {
  * Whether that many tries can come within the window at all. With delays that are longer the window would always have
  * forgotten some of them: the policy would never give up, and never say so.
  */
-function givesUpSometime({ attempts, windowMs, delayMs, delayMaxMs, backoff = 'exponential' }: Paced): boolean {
+function givesUpSometime({
+  attempts,
+  windowMs,
+  delayMs,
+  delayMaxMs,
+  backoff = 'exponential',
+}: Paced): boolean {
   let needed_ms = 0;
   for (let tries = 0; tries < (attempts ?? 0); tries += 1) {
     needed_ms += backoff === 'constant' ? delayMs : Math.min(delayMs * 2 ** tries, delayMaxMs);
   }
   return needed_ms <= windowMs;
 }
-const neverGivesUp = 'windowMs must be longer than the delays of all attempts together, or they are never used up';
+const neverGivesUp =
+  'windowMs must be longer than the delays of all attempts together, or they are never used up';
 
 const ordered = ({ delayMs, delayMaxMs }: Paced): boolean => delayMs <= delayMaxMs;
 const notOrdered = 'delayMaxMs must be at least delayMs';

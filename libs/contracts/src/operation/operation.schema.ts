@@ -13,6 +13,7 @@ export const OperationKind = z
     'accounts.unlock',
     'hosts.drain',
     'fleet.apply',
+    'fleet.rebalance',
   ])
   .meta({ id: 'OperationKind' });
 export type OperationKind = z.infer<typeof OperationKind>;

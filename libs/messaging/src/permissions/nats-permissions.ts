@@ -66,7 +66,12 @@ const services: Record<
   () => { publish: readonly string[]; subscribe: readonly string[] }
 > = {
   scheduler: () => ({
-    publish: [subjects.commandsAll(), ...consuming(consumers.schedulerProjection), ...provisioning()],
+    publish: [
+      subjects.commandsAll(),
+      ...consuming(consumers.schedulerProjection),
+      ...consuming(consumers.schedulerMoves),
+      ...provisioning(),
+    ],
     subscribe: [subjects.register('*'), subjects.heartbeat('*')],
   }),
   audit: () => ({ publish: consuming(consumers.audit), subscribe: [] }),
@@ -144,7 +149,7 @@ const provisioning = (): string[] => [
   ...Object.values(streams).flatMap(({ name }) =>
     ['INFO', 'CREATE', 'UPDATE'].map((verb) => `$JS.API.STREAM.${verb}.${name}`),
   ),
-  ...[consumers.audit, consumers.schedulerProjection].flatMap(creating),
+  ...[consumers.audit, consumers.schedulerProjection, consumers.schedulerMoves].flatMap(creating),
   ...creating({ ...consumers.agentCommands('host'), durable: '*', filter: subjects.commandsAll() }),
 ];
 

@@ -22,7 +22,7 @@ export class CommandsRepository {
       'INSERT INTO commands (id, verb, allocation, recorded_at) VALUES (?, ?, ?, ?)',
       command.id,
       command.verb,
-      command.allocation,
+      command.verb === 'prepare' ? command.move : command.allocation,
       Math.trunc(wall_ms),
     );
   }
