@@ -1,5 +1,5 @@
 import { secret } from '#libs/config';
-import { Labels, Name, PublicJwk, RuntimeName } from '#libs/contracts';
+import { Labels, Name, PublicJwk, RuntimeRef } from '#libs/contracts';
 import { logLevels } from '#libs/telemetry';
 import { z } from 'zod';
 
@@ -44,8 +44,11 @@ export const AgentConfig = z.strictObject({
   /** Which installation's containers are ours, on an engine that several share. */
   fleet: Name.default('tradefleet'),
   dockerSocket: z.string().min(1).default('/var/run/docker.sock'),
-  /** Image of each runtime this host offers, by digest, id or content tag: `{"paper":"tradefleet/paper-bot:src-..."}`. */
-  images: z.partialRecord(RuntimeName, z.string().min(1)).default({}),
+  /**
+   * Image of each runtime this host offers, and of its versions, by digest, id or content tag:
+   * `{"paper":"tradefleet/paper-bot:src-...","paper@v2":"..."}`. An allow-list: nothing else is ever run.
+   */
+  images: z.record(RuntimeRef, z.string().min(1)).default({}),
   /** Whether an image named by digest may be fetched from its registry. */
   imagesPull: z.boolean().default(false),
   /** Where bots get their networks from, a /29 each. */
@@ -70,6 +73,10 @@ export const AgentConfig = z.strictObject({
   pythonPath: z.string().min(1).optional(),
   /** `supervisor.py` of the driver `process`. */
   supervisorPath: z.string().min(1).optional(),
+  /** Those of versions: `{"paper@v2":"/opt/tradefleet-v2/supervisor.py"}`. */
+  supervisorPaths: z.record(RuntimeRef, z.string().min(1)).default({}),
+  /** What the driver `simulated` offers: bots that run, or that end by themselves soon after their start. */
+  simulatedRuntimes: z.record(RuntimeRef, z.enum(['runs', 'exits'])).default({ paper: 'runs', mt5: 'runs' }),
   /** Where the driver `process` keeps its records; agents of one machine share it. Default: in the state directory. */
   processStateDir: z.string().min(1).optional(),
 

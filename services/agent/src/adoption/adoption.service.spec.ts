@@ -129,6 +129,7 @@ describe('an agent that comes back', () => {
       epoch: 8,
       host: fixture.host,
       runtime: 'paper',
+      version: null,
       resources: command.resources,
       runDir: fixture.runDir(command.allocation),
       stopGraceMs: 0,
@@ -163,6 +164,7 @@ describe('an agent that comes back', () => {
       tenant,
       host: 'elsewhere',
       runtime: 'paper',
+      version: null,
       runDir,
       stopGraceMs: 0,
     } as const;

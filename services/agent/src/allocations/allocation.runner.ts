@@ -209,6 +209,7 @@ export class AllocationRunner {
       epoch: this.#record.epoch,
       host: this.tools.identity.host,
       runtime: command.runtime,
+      version: command.version,
       resources: command.resources,
       runDir: this.tools.files?.path(this.id) ?? '',
       stopGraceMs: command.stopGraceMs,

@@ -1,4 +1,4 @@
-import type { Capacity, Resources, RuntimeName } from '#libs/contracts';
+import type { Capacity, Resources, RuntimeName, RuntimeRef } from '#libs/contracts';
 
 /** DI token of the host's driver. */
 export const DRIVER = Symbol('Driver');
@@ -8,7 +8,7 @@ export interface Fingerprint {
   readonly driver: 'docker' | 'process' | 'simulated';
   /** For people: engine and version. */
   readonly version: string;
-  readonly runtimes: readonly RuntimeName[];
+  readonly runtimes: readonly RuntimeRef[];
   /** What the machine has, before the agent's own reservation. */
   readonly capacity: Capacity;
 }
@@ -22,6 +22,8 @@ export interface TaskSpec {
   readonly epoch: number;
   readonly host: string;
   readonly runtime: RuntimeName;
+  /** Which of the runtime's images; null for the default one. */
+  readonly version: string | null;
   readonly resources: Resources;
   /** Directory on tmpfs with the files of the runtime contract; `runDir/out` is the bot's. */
   readonly runDir: string;

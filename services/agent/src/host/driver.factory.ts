@@ -14,7 +14,11 @@ export async function createDriver(config: AgentConfig, logger: Logger, clock: C
       return await processDriver(config, logger, clock);
     case 'simulated': {
       const { SimulatedDriver } = await import('../drivers/simulated/simulated.driver.js');
-      return new SimulatedDriver({ host: config.host }, clock);
+      const { simulatedRuntimes } = await import('../drivers/simulated/behaviour.js');
+      return new SimulatedDriver(
+        { host: config.host, ...simulatedRuntimes(config.simulatedRuntimes) },
+        clock,
+      );
     }
   }
 }
@@ -26,10 +30,7 @@ async function dockerDriver(config: AgentConfig, logger: Logger, clock: Clock): 
     );
   }
   const { DockerDriver } = await import('../drivers/docker/docker.driver.js');
-  const images = Object.fromEntries(
-    Object.entries(config.images).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-  );
-  const { fleet, host, addressPool, startsParallelMax } = config;
+  const { fleet, host, images, addressPool, startsParallelMax } = config;
   const options = {
     fleet,
     host,
@@ -47,7 +48,7 @@ async function dockerDriver(config: AgentConfig, logger: Logger, clock: Clock): 
 }
 
 async function processDriver(config: AgentConfig, logger: Logger, clock: Clock): Promise<Driver> {
-  const { pythonPath, supervisorPath, fleet, host, startsParallelMax } = config;
+  const { pythonPath, supervisorPath, supervisorPaths, fleet, host, startsParallelMax } = config;
   if (pythonPath === undefined || supervisorPath === undefined) {
     throw new StartupFault(
       'The process driver needs TRADEFLEET_PYTHON_PATH and TRADEFLEET_SUPERVISOR_PATH (bot-fourni/supervisor.py).',
@@ -56,7 +57,7 @@ async function processDriver(config: AgentConfig, logger: Logger, clock: Clock):
   const { ProcessDriver } = await import('../drivers/process/process.driver.js');
   const stateDir = config.processStateDir ?? join(config.stateDir, 'process');
   return new ProcessDriver(
-    { fleet, host, stateDir, pythonPath, supervisorPath, startsParallelMax },
+    { fleet, host, stateDir, pythonPath, supervisorPath, supervisorPaths, startsParallelMax },
     logger,
     clock,
   );

@@ -1,11 +1,11 @@
-import type { Capacity, RuntimeName } from '#libs/contracts';
+import type { Capacity, RuntimeRef } from '#libs/contracts';
 import type { Fingerprint } from '../drivers/driver.js';
 import { StartupFault } from '../errors.js';
 
 /** What this host offers to the fleet: what its driver has measured, as the configuration bounds it. */
 export interface HostAbility {
   readonly driver: Fingerprint['driver'];
-  readonly runtimes: readonly RuntimeName[];
+  readonly runtimes: readonly RuntimeRef[];
   readonly capacity: Capacity;
 }
 export const HOST_ABILITY = Symbol('HostAbility');

@@ -49,6 +49,7 @@ export class RecordedContext implements HookContext {
       epoch: record.epoch,
       host: command.host,
       runtime: command.runtime,
+      version: command.version,
       resources: command.resources,
       runDir: '/nowhere',
       stopGraceMs: command.stopGraceMs,

@@ -87,8 +87,8 @@ export class AllocationRepository {
       [bots],
     );
     const rows = await tx.query<(Omit<PlaceableBot, 'login'> & { login: string })[]>(
-      `SELECT b.name AS bot, b.generation, b.tenant, b.account, a.server, a.login, b.runtime, b.parameters,
-              b.resources, b.constraints, b.policies, b.changed_by AS "changedBy"
+      `SELECT b.name AS bot, b.generation, b.tenant, b.account, a.server, a.login, b.runtime, b.version,
+              b.parameters, b.resources, b.constraints, b.policies, b.changed_by AS "changedBy"
        FROM scheduler.bots b JOIN scheduler.accounts a ON a.name = b.account
        WHERE b.name = ANY($1) AND b.desired = 'running' AND a.locked_at IS NULL
        ORDER BY b.name FOR NO KEY UPDATE OF b`,

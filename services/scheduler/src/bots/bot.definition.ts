@@ -8,7 +8,10 @@ import {
 } from '#libs/contracts';
 
 /** The part of a bot that a client writes, whole: nothing is left to a default. */
-export type BotDefinition = Pick<Bot, 'runtime' | 'parameters' | 'resources' | 'constraints' | 'policies'>;
+export type BotDefinition = Pick<
+  Bot,
+  'runtime' | 'version' | 'parameters' | 'resources' | 'constraints' | 'policies'
+>;
 
 type Without<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 
@@ -25,9 +28,10 @@ export const resourcesOf = (
 
 /** The whole definition of a bot that is to be made. */
 export const definitionOf = (
-  bot: Pick<BotCreate, 'runtime' | 'parameters' | 'resources' | 'constraints' | 'policies'>,
+  bot: Pick<BotCreate, 'runtime' | 'version' | 'parameters' | 'resources' | 'constraints' | 'policies'>,
 ): BotDefinition => ({
   runtime: bot.runtime,
+  version: bot.version,
   parameters: bot.parameters,
   resources: resourcesOf(bot.runtime, bot.resources),
   constraints: bot.constraints,
@@ -40,11 +44,30 @@ export const definitionOf = (
  */
 export const merge = (
   current: BotDefinition,
-  update: Pick<BotUpdate, 'parameters' | 'resources' | 'constraints' | 'policies'>,
+  update: Pick<BotUpdate, 'version' | 'parameters' | 'resources' | 'constraints' | 'policies'>,
 ): BotDefinition => ({
   runtime: current.runtime,
+  // Null is a version too: the host's default.
+  version: update.version === undefined ? current.version : update.version,
   parameters: update.parameters ?? current.parameters,
   resources: { ...current.resources, ...given(update.resources ?? {}) },
   constraints: update.constraints ?? current.constraints,
   policies: { ...current.policies, ...given(update.policies ?? {}) },
+});
+
+/** The definition alone, of whatever holds more. */
+export const partsOf = ({
+  runtime,
+  version,
+  parameters,
+  resources,
+  constraints,
+  policies,
+}: BotDefinition): BotDefinition => ({
+  runtime,
+  version,
+  parameters,
+  resources,
+  constraints,
+  policies,
 });

@@ -11,8 +11,8 @@ import type { BotRow } from './bot.row.js';
  * own; epochs of one account only grow, so the highest is the newest.
  */
 const withAllocation = `
-  SELECT b.name, b.tenant, b.account, b.runtime, b.parameters, b.resources, b.constraints, b.policies, b.desired,
-    b.generation, b.queued_reason, b.retry_at, b.created_at, b.updated_at, b.created_by, to_jsonb(newest) AS allocation
+  SELECT b.name, b.tenant, b.account, b.runtime, b.version, b.parameters, b.resources, b.constraints, b.policies,
+    b.desired, b.generation, b.queued_reason, b.retry_at, b.failures, b.gave_up_at, b.created_at, b.updated_at, b.created_by, to_jsonb(newest) AS allocation
   FROM scheduler.bots b
   LEFT JOIN LATERAL (
     SELECT * FROM scheduler.allocations a
@@ -42,14 +42,16 @@ export class BotRepository {
   async insert(tx: Transaction, bot: NewBot): Promise<boolean> {
     const rows: unknown[] = await tx.query(
       `INSERT INTO scheduler.bots
-         (name, tenant, account, runtime, parameters, resources, constraints, policies, desired, created_by, changed_by)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+         (name, tenant, account, runtime, version, parameters, resources, constraints, policies, desired,
+          created_by, changed_by)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
        ON CONFLICT DO NOTHING RETURNING name`,
       [
         bot.name,
         bot.tenant,
         bot.account,
         bot.runtime,
+        bot.version,
         JSON.stringify(bot.parameters),
         JSON.stringify(bot.resources),
         JSON.stringify(bot.constraints),
@@ -112,11 +114,13 @@ export class BotRepository {
   ): Promise<number> {
     const [rows]: [{ generation: number }[], number] = await tx.query(
       `UPDATE scheduler.bots
-       SET parameters = $2, resources = $3, constraints = $4, policies = $5, desired = $6, changed_by = $7,
-         generation = generation + 1, updated_at = now(), failures = 0, retry_at = NULL
+       SET version = $2, parameters = $3, resources = $4, constraints = $5, policies = $6, desired = $7,
+         changed_by = $8, generation = generation + 1, updated_at = now(), failures = 0, retry_at = NULL,
+         recent_failures = '[]', gave_up_at = NULL
        WHERE name = $1 RETURNING generation`,
       [
         name,
+        to.version,
         JSON.stringify(to.parameters),
         JSON.stringify(to.resources),
         JSON.stringify(to.constraints),
@@ -132,6 +136,10 @@ export class BotRepository {
 
   /** Forgets failures and their pause, so that the next pass tries it again. */
   async tryAgain(tx: Transaction, name: string): Promise<void> {
-    await tx.query('UPDATE scheduler.bots SET failures = 0, retry_at = NULL WHERE name = $1', [name]);
+    await tx.query(
+      `UPDATE scheduler.bots SET failures = 0, retry_at = NULL, recent_failures = '[]', gave_up_at = NULL
+       WHERE name = $1`,
+      [name],
+    );
   }
 }

@@ -2,6 +2,7 @@ import {
   isLive,
   type Allocation,
   type AllocationState,
+  type AttemptExit,
   type Bot,
   type BotObservation,
   type EndReason,
@@ -19,6 +20,8 @@ interface AllocationJson {
   bot_generation: number;
   state: AllocationState;
   stage: Stage | null;
+  attempt: number;
+  last_exit: AttemptExit | null;
   reason: EndReason | null;
   detail: string | null;
   exit_code: number | null;
@@ -35,6 +38,7 @@ export interface BotRow extends Pick<
   | 'tenant'
   | 'account'
   | 'runtime'
+  | 'version'
   | 'parameters'
   | 'resources'
   | 'constraints'
@@ -45,6 +49,10 @@ export interface BotRow extends Pick<
   queued_reason: string | null;
   /** Not placed before; null when it may be placed at any time. */
   retry_at: Date | null;
+  /** Failures that count. */
+  failures: number;
+  /** Not placed again; null when it may be. */
+  gave_up_at: Date | null;
   created_at: Date;
   updated_at: Date;
   created_by: string;
@@ -61,6 +69,7 @@ export function toBot(row: BotRow, observationOf: (allocationId: string) => BotO
     tenant: row.tenant,
     account: row.account,
     runtime: row.runtime,
+    version: row.version,
     parameters: row.parameters,
     resources: row.resources,
     constraints: row.constraints,
@@ -79,24 +88,37 @@ function statusOf(
   allocation: Allocation | null,
   observationOf: (allocationId: string) => BotObservation | null,
 ): Bot['status'] {
+  const { failures } = row;
   if (allocation !== null && isLive(allocation.state)) {
     const { host, state, id } = allocation;
-    return { phase: state, reason: null, host, allocation, observation: observationOf(id) };
+    const live = { phase: state, host, allocation, observation: observationOf(id) };
+    return { ...live, ...restarting(allocation), failures, gaveUpAt: null };
   }
-  const waits = { host: null, allocation, observation: null };
+  const wanted = row.desired === 'running';
+  const gaveUpAt = wanted ? (row.gave_up_at?.toISOString() ?? null) : null;
+  const nextTryAt = wanted ? (row.retry_at?.toISOString() ?? null) : null;
+  const waits = { host: null, allocation, observation: null, failures, nextTryAt, gaveUpAt };
   if (row.desired === 'running' && row.queued_reason !== null) {
     return { phase: 'queued', reason: row.queued_reason.slice(0, reason_length_max), ...waits };
   }
   if (allocation === null) return { phase: 'none', reason: null, ...waits };
   const ended = [allocation.reason, allocation.detail].filter((part) => part !== null).join(': ');
-  const retryAt = row.desired === 'running' ? row.retry_at : null;
-  const next = retryAt === null ? '' : `next try at ${retryAt.toISOString().slice(0, 19)}Z`;
-  const reason = [next, ended].filter((part) => part !== '').join('; ');
+  const next = nextTryAt === null ? '' : `next try at ${nextTryAt.slice(0, 19)}Z`;
+  const over = gaveUpAt === null ? '' : `given up after ${failures} failures`;
+  const reason = [over, next, ended].filter((part) => part !== '').join('; ');
   return {
-    phase: allocation.state,
+    phase: gaveUpAt === null ? allocation.state : 'failed',
     reason: reason === '' ? null : reason.slice(0, reason_length_max),
     ...waits,
   };
+}
+
+/** Between two attempts, and until the new one says something of itself. */
+function restarting({ stage, lastExit }: Allocation): Pick<Bot['status'], 'reason' | 'nextTryAt'> {
+  if (lastExit === null || stage !== null) return { reason: null, nextTryAt: null };
+  const { attempt, reason, detail, nextTryAt } = lastExit;
+  const ended = detail === null ? reason : `${reason}: ${detail}`;
+  return { reason: `attempt ${attempt + 1} follows ${ended}`.slice(0, reason_length_max), nextTryAt };
 }
 
 function toAllocation(json: AllocationJson): Allocation {
@@ -110,6 +132,8 @@ function toAllocation(json: AllocationJson): Allocation {
     botGeneration: json.bot_generation,
     state: json.state,
     stage: json.stage,
+    attempt: json.attempt,
+    lastExit: json.last_exit,
     reason: json.reason,
     detail: json.detail,
     exitCode: json.exit_code,

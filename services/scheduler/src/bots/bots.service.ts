@@ -9,7 +9,7 @@ import { sameJson } from '../requests/canonical-json.js';
 import type { Change } from '../requests/change.js';
 import { ChangesService } from '../requests/changes.service.js';
 import { pageOf } from '../requests/page.js';
-import { definitionOf, merge, type BotDefinition } from './bot.definition.js';
+import { definitionOf, merge, partsOf } from './bot.definition.js';
 import { BotRepository } from './bot.repository.js';
 import { toBot } from './bot.row.js';
 
@@ -177,17 +177,3 @@ export class BotsService {
     return namesake.desired === 'deleted' ? refusal.botExistsUntilDeleted(name) : refusal.botExists(name);
   }
 }
-
-const partsOf = ({
-  runtime,
-  parameters,
-  resources,
-  constraints,
-  policies,
-}: BotDefinition): BotDefinition => ({
-  runtime,
-  parameters,
-  resources,
-  constraints,
-  policies,
-});

@@ -175,6 +175,8 @@ describe('bots over NATS', () => {
           reason: null,
           detail: null,
           exitCode: null,
+          attempt: 1,
+          lastExit: null,
           observation,
         },
       ],

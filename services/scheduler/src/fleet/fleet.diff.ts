@@ -216,7 +216,8 @@ const made = <E extends PlanChange['entity']>(entity: E, name: string) => ({
   restarts: false,
 });
 
-const parts = ({ parameters, resources, constraints, policies }: BotDefinition) => ({
+const parts = ({ version, parameters, resources, constraints, policies }: BotDefinition) => ({
+  version,
   parameters,
   resources,
   constraints,
@@ -224,7 +225,7 @@ const parts = ({ parameters, resources, constraints, policies }: BotDefinition) 
 });
 
 /** Fields that differ, as dotted paths in order; lists are compared whole. A field that is not there is null. */
-function changed(wanted: object, current: object, prefix = ''): Field[] {
+export function changed(wanted: object, current: object, prefix = ''): Field[] {
   const to = new Map<string, unknown>(Object.entries(wanted));
   const from = new Map<string, unknown>(Object.entries(current));
   const fields: Field[] = [];

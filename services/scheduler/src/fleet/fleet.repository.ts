@@ -56,8 +56,8 @@ export class FleetRepository {
       ],
     );
     const bots: BotRow[] = await tx.query(
-      `SELECT name, tenant, account, runtime, parameters, resources, constraints, policies, desired, generation,
-         ${createdAt}
+      `SELECT name, tenant, account, runtime, version, parameters, resources, constraints, policies, desired,
+         generation, ${createdAt}
        FROM scheduler.bots
        WHERE name = ANY ($1) OR account = ANY ($2) OR tenant = ANY ($3)
        ORDER BY name ${lock}`,
@@ -141,8 +141,9 @@ export class FleetRepository {
     if (changes.length === 0) return [];
     return await tx.query(
       `INSERT INTO scheduler.bots
-         (name, tenant, account, runtime, parameters, resources, constraints, policies, desired, created_by, changed_by)
-       SELECT name, tenant, account, runtime, parameters, resources, constraints, policies, desired, $2, $2
+         (name, tenant, account, runtime, version, parameters, resources, constraints, policies, desired,
+          created_by, changed_by)
+       SELECT name, tenant, account, runtime, version, parameters, resources, constraints, policies, desired, $2, $2
        FROM jsonb_to_recordset($1::jsonb) AS t (${botColumns})
        RETURNING name, generation`,
       [JSON.stringify(changes.map((c) => c.bot)), by],
@@ -157,8 +158,8 @@ export class FleetRepository {
     if (changes.length === 0) return [];
     const [rows]: [Versioned[], number] = await tx.query(
       `UPDATE scheduler.bots b
-       SET parameters = n.parameters, resources = n.resources, constraints = n.constraints, policies = n.policies,
-         desired = n.desired, changed_by = $2, generation = b.generation + 1, updated_at = now(),
+       SET version = n.version, parameters = n.parameters, resources = n.resources, constraints = n.constraints,
+         policies = n.policies, desired = n.desired, changed_by = $2, generation = b.generation + 1, updated_at = now(),
          failures = 0, retry_at = NULL
        FROM jsonb_to_recordset($1::jsonb) AS n (${botColumns})
        WHERE b.name = n.name
@@ -190,5 +191,5 @@ interface Versioned {
   readonly generation: number;
 }
 
-const botColumns = `name text, tenant text, account text, runtime text, parameters jsonb, resources jsonb,
-  constraints jsonb, policies jsonb, desired text`;
+const botColumns = `name text, tenant text, account text, runtime text, version text, parameters jsonb,
+  resources jsonb, constraints jsonb, policies jsonb, desired text`;

@@ -1,4 +1,12 @@
-import type { Capacity, Constraint, HostState, Labels, Resources, RuntimeName } from '#libs/contracts';
+import type {
+  Capacity,
+  Constraint,
+  HostState,
+  Labels,
+  Resources,
+  RuntimeName,
+  RuntimeRef,
+} from '#libs/contracts';
 
 /** A host as placement sees it. */
 export interface HostFacts {
@@ -6,7 +14,7 @@ export interface HostFacts {
   readonly state: HostState;
   /** Whether a heartbeat was answered lately enough to give it more to do. */
   readonly heard: boolean;
-  readonly runtimes: readonly RuntimeName[];
+  readonly runtimes: readonly RuntimeRef[];
   readonly labels: Labels;
   readonly capacity: Capacity;
   /** What live allocations hold. */
@@ -20,9 +28,13 @@ export interface PlacementRequest {
   readonly bot: string;
   readonly tenant: string;
   readonly runtime: RuntimeName;
+  /** Null for the host's default image. */
+  readonly version: string | null;
   readonly resources: Pick<Resources, 'cpuMillis' | 'memoryMiB'>;
   readonly constraints: readonly Constraint[];
   readonly antiAffinity: 'none' | 'prefer' | 'require';
+  /** Where its volume is: preferred while it can take the bot. Left out when no host is. */
+  readonly keepOn?: string | null;
 }
 
 /** A host in a snapshot; what it holds grows as the pass places bots on it. */

@@ -1,4 +1,4 @@
-import type { Constraint, Labels } from '#libs/contracts';
+import { runtimeRef, type Constraint, type Labels } from '#libs/contracts';
 import type { HostFacts, PlacementRequest } from './fleet-snapshot.js';
 
 /** Says why a host cannot take a bot, as the end of "<n> ..."; null when it can. */
@@ -23,8 +23,10 @@ const state: HostFilter = (host) => (host.state === 'ready' ? null : host.state)
 
 const heard: HostFilter = (host) => (host.heard ? null : 'not heard of lately');
 
-const runtime: HostFilter = (host, request) =>
-  host.runtimes.includes(request.runtime) ? null : `without the runtime ${request.runtime}`;
+const runtime: HostFilter = (host, request) => {
+  const wanted = runtimeRef(request.runtime, request.version);
+  return host.runtimes.includes(wanted) ? null : `without the runtime ${wanted}`;
+};
 
 const constraints: HostFilter = (host, request) => {
   const broken = request.constraints.find((constraint) => !satisfies(host.labels, constraint));

@@ -20,5 +20,7 @@ const fullness = (host: HostFacts, { resources }: PlacementRequest): number =>
 export function score(host: HostFacts, request: PlacementRequest, strategy: PlacementStrategy): number {
   const full = fullness(host, request);
   const crowd = request.antiAffinity === 'none' ? 0 : (host.tenants.get(request.tenant) ?? 0);
-  return (strategy === 'spread' ? -full : full) - 2 * crowd;
+  // Its volume is there: worth more than any fullness, less than a tenant's bot beside it.
+  const stays = request.keepOn === host.name ? 1.5 : 0;
+  return (strategy === 'spread' ? -full : full) + stays - 2 * crowd;
 }

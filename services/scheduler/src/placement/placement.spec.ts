@@ -19,6 +19,7 @@ const aRequest = (over: Partial<PlacementRequest> = {}): PlacementRequest => ({
   bot: 'bot-a',
   tenant: 'acme',
   runtime: 'paper',
+  version: null,
   resources: { cpuMillis: 100, memoryMiB: 128 },
   constraints: [],
   antiAffinity: 'none',
@@ -33,6 +34,12 @@ describe('filters', () => {
     ['a host that is down', { state: 'down' }, {}, 'down'],
     ['a silent host', { heard: false }, {}, 'not heard of lately'],
     ['a host without the runtime', { runtimes: [] }, {}, 'without the runtime paper'],
+    [
+      'a host without the version',
+      { runtimes: ['paper', 'paper@v1'] },
+      { version: 'v2' },
+      'without the runtime paper@v2',
+    ],
     [
       'a host short of a millicore',
       { reserved: { cpuMillis: 901, memoryMiB: 0, bots: 0 } },
@@ -145,7 +152,7 @@ const labels = fc.dictionary(fc.constantFrom('zone', 'disk'), fc.constantFrom('a
 const hostFacts = fc.record({
   state: fc.constantFrom('ready' as const, 'ready' as const, 'draining' as const, 'down' as const),
   heard: fc.boolean(),
-  runtimes: fc.subarray(['paper' as const, 'mt5' as const]),
+  runtimes: fc.subarray(['paper', 'paper@v2', 'mt5']),
   labels,
   capacity: fc.record({
     cpuMillis: fc.integer({ min: 0, max: 1000 }),
@@ -161,6 +168,7 @@ const requests = fc
     fc.record({
       tenant: fc.constantFrom('acme', 'globex'),
       runtime: fc.constantFrom('paper' as const, 'mt5' as const),
+      version: fc.constantFrom(null, 'v2'),
       resources: fc.record({
         cpuMillis: fc.integer({ min: 10, max: 400 }),
         memoryMiB: fc.integer({ min: 32, max: 512 }),

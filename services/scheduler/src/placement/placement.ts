@@ -75,6 +75,7 @@ const shapeOf = (request: PlacementRequest): string =>
   JSON.stringify([
     request.tenant,
     request.runtime,
+    request.version,
     request.resources.cpuMillis,
     request.resources.memoryMiB,
     request.constraints,

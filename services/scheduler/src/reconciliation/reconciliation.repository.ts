@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { AllocationState, HostState, Labels, RuntimeName } from '#libs/contracts';
+import type { AllocationState, HostState, Labels, RuntimeName, RuntimeRef } from '#libs/contracts';
 import { DataSource } from 'typeorm';
 import { liveStatesSql } from '../allocations/allocation.states.sql.js';
 import type { HostFacts, PlacementRequest } from '../placement/fleet-snapshot.js';
@@ -37,12 +37,13 @@ interface RequestRow {
   bot: string;
   tenant: string;
   runtime: RuntimeName;
+  version: string | null;
   resources: PlacementRequest['resources'];
   constraints: PlacementRequest['constraints'];
   antiAffinity: PlacementRequest['antiAffinity'];
 }
 
-const requestColumns = `b.name AS bot, b.tenant, b.runtime, b.resources, b.constraints,
+const requestColumns = `b.name AS bot, b.tenant, b.runtime, b.version, b.resources, b.constraints,
   b.policies->>'antiAffinity' AS "antiAffinity"`;
 
 /** What the reconcilers read. Every query is bounded and reads what is, never what changed. */
@@ -56,7 +57,7 @@ export class ReconciliationRepository {
       {
         name: string;
         state: HostState;
-        runtimes: RuntimeName[];
+        runtimes: RuntimeRef[];
         labels: Labels;
         cpu_millis: number;
         memory_mib: number;
@@ -134,6 +135,8 @@ export class ReconciliationRepository {
     );
     return rows.map(({ last_state, last_host, last_host_state, ...row }) => ({
       ...row,
+      // A new definition says nothing against the host where the bot's volume is; a failure of this one does.
+      keepOn: row.fresh && last_state !== null && last_state !== 'lost' ? last_host : null,
       last: last_state === null ? null : { state: last_state, host: last_host, hostState: last_host_state },
     }));
   }

@@ -1,3 +1,4 @@
+import { runtimeRef } from '#libs/contracts';
 import { Inject, Injectable } from '@nestjs/common';
 import { AllocationFailure } from '../../errors.js';
 import { HOST_ABILITY, type HostAbility } from '../../host/host-ability.js';
@@ -22,8 +23,9 @@ export class VerifyAllocationHook implements AllocationHook {
     if (this.fences.epoch(record.account) !== record.epoch) {
       throw new AllocationFailure('stale-epoch', 'A newer allocation of the account was seen.');
     }
-    if (!this.ability.runtimes.includes(task.runtime)) {
-      throw new AllocationFailure('start-failed', `This host has no image for the runtime ${task.runtime}.`);
+    const wanted = runtimeRef(task.runtime, task.version);
+    if (!this.ability.runtimes.includes(wanted)) {
+      throw new AllocationFailure('start-failed', `This host has no image for the runtime ${wanted}.`);
     }
     const { cpuMillis, memoryMiB } = this.ability.capacity;
     if (task.resources.cpuMillis > cpuMillis || task.resources.memoryMiB > memoryMiB) {

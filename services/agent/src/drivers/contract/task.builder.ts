@@ -12,6 +12,7 @@ export function aTask(fields: Partial<TaskSpec> = {}): TaskSpec {
     epoch: 1,
     host: uniqueName('host'),
     runtime: 'paper',
+    version: null,
     resources: { cpuMillis: 500, memoryMiB: 64, pids: 32 },
     runDir: '/nowhere',
     stopGraceMs: 1000,

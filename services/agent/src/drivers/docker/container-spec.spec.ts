@@ -10,6 +10,7 @@ const task: TaskSpec = {
   epoch: 7,
   host: 'host-a',
   runtime: 'paper',
+  version: null,
   resources: { cpuMillis: 250, memoryMiB: 128, pids: 32 },
   runDir: '/run/tradefleet-agent/0193c0de',
   stopGraceMs: 5500,

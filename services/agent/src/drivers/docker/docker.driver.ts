@@ -90,7 +90,7 @@ export class DockerDriver implements Driver {
   async prepare(step: PrepareStep, task: TaskSpec): Promise<void> {
     switch (step) {
       case 'image':
-        return this.images.ensure(task.runtime);
+        return this.images.ensure(task);
       case 'network':
         return this.creations.run(() => this.networks.ensure(task, this.isInternal(task)));
       case 'volume':
@@ -274,7 +274,7 @@ export class DockerDriver implements Driver {
     this.cgroupNamespace ??= hasCgroupNamespaces((await this.engine.version()).ApiVersion);
     await this.names.create(task, {
       fleet: this.settings.fleet,
-      image: this.images.of(task.runtime),
+      image: this.images.of(task),
       cgroupNamespace: this.cgroupNamespace,
       internal: this.isInternal(task),
     });

@@ -1,4 +1,4 @@
-import { Name, type RuntimeName } from '#libs/contracts';
+import { Name, type RuntimeName, type RuntimeRef } from '#libs/contracts';
 import { defaultTimeouts, type EngineTimeouts } from './docker.engine.js';
 import { imageReference, type ImageReference } from './image-reference.js';
 import { parseSubnet, slots, type Subnet } from './subnets.js';
@@ -9,8 +9,11 @@ export interface DockerDriverOptions {
   /** This agent's host. Several agents may share an engine; each sees its own containers only. */
   readonly host: string;
   readonly socketPath: string;
-  /** The image of each runtime this host offers: a content tag, a digest or an image id; never `latest`. */
-  readonly images: Readonly<Partial<Record<RuntimeName, string>>>;
+  /**
+   * The image of each runtime and version this host offers: a content tag, a digest or an image id; never `latest`.
+   * Nothing else is run.
+   */
+  readonly images: Readonly<Record<RuntimeRef, string>>;
   /** Whether an image with a digest may be fetched from its registry. Default: no. */
   readonly pull?: boolean;
   /** Where networks get their /29 from. Default 10.201.0.0/16, room for 8,192. */
@@ -28,7 +31,7 @@ export interface DockerSettings {
   readonly fleet: string;
   readonly host: string;
   readonly socketPath: string;
-  readonly images: ReadonlyMap<RuntimeName, ImageReference>;
+  readonly images: ReadonlyMap<RuntimeRef, ImageReference>;
   readonly pull: boolean;
   readonly pool: Subnet;
   readonly startsParallelMax: number;
@@ -48,10 +51,8 @@ export function dockerSettings(options: DockerDriverOptions): DockerSettings {
       `address pool "${poolText}" must be an IPv4 network of /29 or larger, like 10.201.0.0/16`,
     );
   }
-  const images = new Map<RuntimeName, ImageReference>();
-  for (const [runtime, text] of Object.entries(options.images) as [RuntimeName, string | undefined][]) {
-    if (text !== undefined) images.set(runtime, imageReference(text));
-  }
+  const images = new Map<RuntimeRef, ImageReference>();
+  for (const [ref, text] of Object.entries(options.images)) images.set(ref, imageReference(text));
   return {
     fleet: Name.parse(options.fleet),
     host: Name.parse(options.host),

@@ -1,4 +1,4 @@
-import type { RuntimeName } from '#libs/contracts';
+import type { RuntimeRef } from '#libs/contracts';
 import { DriverError, type DriverLog, type Fingerprint } from '../driver.js';
 import type { Info } from './engine-answers.js';
 
@@ -10,7 +10,7 @@ const API_MIN = [1, 41] as const;
 export function fingerprintOf(
   version: { readonly Version: string; readonly ApiVersion: string },
   info: Info,
-  runtimes: readonly RuntimeName[],
+  runtimes: readonly RuntimeRef[],
   bots: number,
   log: DriverLog,
 ): Fingerprint {

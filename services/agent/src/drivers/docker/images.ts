@@ -1,39 +1,45 @@
-import type { RuntimeName } from '#libs/contracts';
+import { runtimeRef, type RuntimeName, type RuntimeRef } from '#libs/contracts';
 import { DriverError } from '../driver.js';
 import type { DockerEngine } from './docker.engine.js';
 import type { ImageReference } from './image-reference.js';
 
-/** The images of this host's runtimes. */
+/** What says which image runs: a `TaskSpec` does. */
+interface ImageChoice {
+  readonly runtime: RuntimeName;
+  readonly version: string | null;
+}
+
+/** The images of this host's runtimes and their versions: an allow-list. */
 export class Images {
   /** Pulls under way: ten bots that want one image fetch it once. */
   private readonly pulls = new Map<string, Promise<void>>();
 
   constructor(
     private readonly engine: DockerEngine,
-    private readonly references: ReadonlyMap<RuntimeName, ImageReference>,
+    private readonly references: ReadonlyMap<RuntimeRef, ImageReference>,
     private readonly pull: boolean,
   ) {}
 
-  /** The configured image. Throws `image-missing` when this host does not offer the runtime. */
-  of(runtime: RuntimeName): string {
-    return this.reference(runtime).text;
+  /** The configured image. Throws `image-missing` when this host does not offer the runtime in this version. */
+  of(choice: ImageChoice): string {
+    return this.reference(choice).text;
   }
 
   /** Runtimes whose image is here, or may be fetched when it is wanted. */
-  async available(): Promise<RuntimeName[]> {
-    const found: RuntimeName[] = [];
-    for (const [runtime, reference] of this.references) {
-      if (this.mayPull(reference) || (await this.engine.image(reference.text)) !== null) found.push(runtime);
+  async available(): Promise<RuntimeRef[]> {
+    const found: RuntimeRef[] = [];
+    for (const [ref, reference] of this.references) {
+      if (this.mayPull(reference) || (await this.engine.image(reference.text)) !== null) found.push(ref);
     }
     return found;
   }
 
   /** Makes sure that the engine has the runtime's image. */
-  async ensure(runtime: RuntimeName): Promise<void> {
-    const reference = this.reference(runtime);
+  async ensure(choice: ImageChoice): Promise<void> {
+    const reference = this.reference(choice);
     if ((await this.engine.image(reference.text)) !== null) return;
     if (!this.mayPull(reference)) {
-      const text = `image ${reference.text} of runtime ${runtime} is not on this host: load it, or configure a digest and allow pulling`;
+      const text = `image ${reference.text} of runtime ${runtimeRef(choice.runtime, choice.version)} is not on this host: load it, or configure a digest and allow pulling`;
       throw new DriverError('image-missing', text, false);
     }
     await this.pullOnce(reference.text);
@@ -59,9 +65,10 @@ export class Images {
     }
   }
 
-  private reference(runtime: RuntimeName): ImageReference {
-    const reference = this.references.get(runtime);
+  private reference({ runtime, version }: ImageChoice): ImageReference {
+    const ref = runtimeRef(runtime, version);
+    const reference = this.references.get(ref);
     if (reference !== undefined) return reference;
-    throw new DriverError('image-missing', `this host has no image configured for runtime ${runtime}`, false);
+    throw new DriverError('image-missing', `this host has no image configured for runtime ${ref}`, false);
   }
 }

@@ -15,6 +15,8 @@ export const label = {
   allocation: 'io.tradefleet.allocation',
   epoch: 'io.tradefleet.epoch',
   runtime: 'io.tradefleet.runtime',
+  /** For people; not there for the host's default image. */
+  version: 'io.tradefleet.version',
 } as const;
 
 /** What our labels say, besides the driver's own id. */
@@ -48,6 +50,7 @@ export function labelsOf(task: TaskSpec, fleet: string): Record<string, string> 
     [label.allocation]: task.allocation,
     [label.epoch]: String(task.epoch),
     [label.runtime]: task.runtime,
+    ...(task.version === null ? {} : { [label.version]: task.version }),
   };
 }
 

@@ -13,7 +13,7 @@ export class AccountMutex {
 
   /** Takes the account's name, or throws `name-taken`. */
   create(task: TaskSpec): void {
-    const { allocation, tenant, bot, account, epoch, host, runtime, runDir } = task;
+    const { allocation, tenant, bot, account, epoch, host, runtime, version, runDir } = task;
     if (host !== this.host) {
       throw new DriverError('engine-refused', `allocation ${allocation} is for host ${host}`, false);
     }
@@ -28,6 +28,7 @@ export class AccountMutex {
       allocation,
       epoch,
       runtime,
+      version,
       runDir,
     } as const;
     const record: TaskRecord = { ...named, process: null, exit: null };

@@ -1,5 +1,5 @@
 import { SystemClock, type Clock } from '#libs/clock';
-import { Name, type RuntimeName } from '#libs/contracts';
+import { Name, runtimeRef, type RuntimeRef } from '#libs/contracts';
 import { execFile } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
@@ -40,7 +40,8 @@ export interface ProcessDriverOptions {
   /** The interpreter, and what it runs for each bot: `supervisor.py`. */
   readonly pythonPath: string;
   readonly supervisorPath: string;
-  readonly runtimes?: readonly RuntimeName[];
+  /** What it runs instead for other runtimes and versions: `{"paper@v2": "/opt/v2/supervisor.py"}`. */
+  readonly supervisorPaths?: Readonly<Record<RuntimeRef, string>>;
   readonly botsMax?: number;
   readonly startsParallelMax?: number;
 }
@@ -60,6 +61,7 @@ export class ProcessDriver implements Driver {
   readonly runUser = null;
   readonly usesRunDir = true;
   private readonly records: TaskRecords;
+  private readonly supervisors: ReadonlyMap<RuntimeRef, string>;
   private readonly mutex: AccountMutex;
   private readonly starts: Semaphore;
   private readonly meter = new CpuMeter();
@@ -76,6 +78,7 @@ export class ProcessDriver implements Driver {
     Name.parse(options.fleet);
     Name.parse(options.host);
     this.records = new TaskRecords(options.stateDir);
+    this.supervisors = new Map(Object.entries({ paper: options.supervisorPath, ...options.supervisorPaths }));
     this.mutex = new AccountMutex(this.records, options.fleet, options.host, log);
     mkdirSync(this.logRoot(), { recursive: true, mode: 0o700 });
     const onFull = (): Error => new DriverError('engine-refused', 'too many bots wait to be started', true);
@@ -87,7 +90,8 @@ export class ProcessDriver implements Driver {
     if (process.platform !== 'linux') {
       throw new DriverError('engine-refused', 'the process driver works on Linux only', false);
     }
-    const { pythonPath, runtimes = ['paper'], botsMax = BOTS_MAX } = this.options;
+    const { pythonPath, botsMax = BOTS_MAX } = this.options;
+    const runtimes = [...this.supervisors.keys()];
     try {
       const { stdout } = await promisify(execFile)(pythonPath, ['--version'], { timeout: PYTHON_MS });
       const capacity = {
@@ -243,7 +247,12 @@ export class ProcessDriver implements Driver {
   }
 
   private async launch(record: TaskRecord): Promise<void> {
-    const { pythonPath, supervisorPath } = this.options;
+    const { pythonPath } = this.options;
+    const ref = runtimeRef(record.runtime, record.version);
+    const supervisorPath = this.supervisors.get(ref);
+    if (supervisorPath === undefined) {
+      throw new DriverError('image-missing', `this host has no supervisor for runtime ${ref}`, false);
+    }
     const identity = await launch(
       { pythonPath, supervisorPath, runDir: record.runDir },
       this.logOf(record.allocation),

@@ -1,4 +1,4 @@
-import { Epoch, Id, Name, RuntimeName, Timestamp } from '#libs/contracts';
+import { Epoch, Id, Name, RuntimeName, RuntimeVersion, Timestamp } from '#libs/contracts';
 import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -14,6 +14,7 @@ const TaskRecord = z.strictObject({
   allocation: Id,
   epoch: Epoch,
   runtime: RuntimeName,
+  version: RuntimeVersion.nullable().default(null),
   runDir: z.string(),
   /** Null before the first start. */
   process: z.strictObject({ pid: z.int().min(2), startTicks: z.int().min(0), bootId: z.string() }).nullable(),

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { runtimeRef, type RuntimeRef } from '#libs/contracts';
 import type { DriverFault, TaskSpec } from '../driver.js';
 
 /** What becomes of one simulated task. Times are milliseconds of the injected clock. */
@@ -70,6 +71,24 @@ export function seededBehaviour(options: BehaviourOptions): (task: TaskSpec, att
             }
           : null,
     };
+  };
+}
+
+const exit_after_ms = 200;
+
+/** What a host offers when each runtime and version either runs on or exits soon after every start. */
+export function simulatedRuntimes(kinds: Readonly<Record<RuntimeRef, 'runs' | 'exits'>>): {
+  readonly runtimes: RuntimeRef[];
+  readonly behaviour: (task: TaskSpec, attempt: number) => Behaviour;
+} {
+  const ordinary = seededBehaviour({ seed: 0 });
+  return {
+    runtimes: Object.keys(kinds),
+    behaviour: (task, attempt) => {
+      const exits = kinds[runtimeRef(task.runtime, task.version)] === 'exits';
+      const exit = exits ? { after_ms: exit_after_ms, exitCode: INTERNAL_ERROR, outOfMemory: false } : null;
+      return { ...ordinary(task, attempt), exit };
+    },
   };
 }
 

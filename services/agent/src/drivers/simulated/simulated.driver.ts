@@ -1,5 +1,5 @@
 import { SystemClock, type Clock } from '#libs/clock';
-import type { Capacity, RuntimeName } from '#libs/contracts';
+import type { Capacity, RuntimeRef } from '#libs/contracts';
 import {
   DriverError,
   type Driver,
@@ -24,7 +24,7 @@ export interface SimulatedDriverOptions {
   readonly engine?: SimulatedEngine;
   /** Attempts count from 1. Default: `seededBehaviour({ seed: 0 })`, nothing fails. */
   readonly behaviour?: (task: TaskSpec, attempt: number) => Behaviour;
-  readonly runtimes?: readonly RuntimeName[];
+  readonly runtimes?: readonly RuntimeRef[];
   readonly capacity?: Capacity;
   /** Default 4, as with Docker. */
   readonly startsParallelMax?: number;

@@ -16,6 +16,10 @@ export class BotEntity {
   @Column('text')
   runtime!: RuntimeName;
 
+  /** Which of the runtime's images; null for the default of the host. */
+  @Column('text', { nullable: true })
+  version!: string | null;
+
   @Column('jsonb')
   parameters!: Parameters;
 
@@ -41,13 +45,21 @@ export class BotEntity {
   @Column('timestamptz', { name: 'queued_at', nullable: true })
   queuedAt!: Date | null;
 
-  /** Failures since it last ran well. */
+  /** Failures within the window of its policy. */
   @Column('integer', { default: 0 })
   failures!: number;
 
   /** The earliest time of the next try. */
   @Column('timestamptz', { name: 'retry_at', nullable: true })
   retryAt!: Date | null;
+
+  /** Failures that may count, the oldest first. */
+  @Column('jsonb', { name: 'recent_failures', default: [] })
+  recentFailures!: { at: number; host: string; reason: string | null }[];
+
+  /** Since when it is not tried any more. */
+  @Column('timestamptz', { name: 'gave_up_at', nullable: true })
+  gaveUpAt!: Date | null;
 
   @Column('timestamptz', { name: 'created_at', default: () => 'now()' })
   createdAt!: Date;
