@@ -8,6 +8,7 @@ import { AllocationService } from './allocations/allocation.service.js';
 import { BotQueueRepository } from './allocations/bot-queue.repository.js';
 import { HostLossRepository } from './allocations/host-loss.repository.js';
 import { ResendRepository } from './allocations/resend.repository.js';
+import { BrokerUpkeep } from './broker/broker.upkeep.js';
 import { CommandFactory } from './commands/command.factory.js';
 import { HeartbeatController } from './heartbeats/heartbeat.controller.js';
 import { HeartbeatRepository } from './heartbeats/heartbeat.repository.js';
@@ -70,6 +71,7 @@ const reconcilers = [
     HostLossRepository,
     ResendRepository,
     AllocationService,
+    BrokerUpkeep,
     CommandFactory,
     HeartbeatRepository,
     HostRegistrationRepository,

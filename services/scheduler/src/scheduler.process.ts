@@ -1,13 +1,12 @@
 import { SystemClock, type Clock } from '#libs/clock';
-import { consumers, streams } from '#libs/contracts';
-import { connectMessaging, provision, SigningKey, type Messaging } from '#libs/messaging';
+import { connectMessaging, SigningKey, type Messaging } from '#libs/messaging';
 import { OutboxRelay, runMigrations } from '#libs/persistence';
 import { NestPinoLogger, type Logger } from '#libs/telemetry';
 import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { AsyncMicroserviceOptions } from '@nestjs/microservices';
+import { BrokerUpkeep } from './broker/broker.upkeep.js';
 import { migrations, schedulerSchema } from './database/migrations/index.js';
-import { HostRegistrationRepository } from './heartbeats/host-registration.repository.js';
 import { LEADERSHIP, type Leadership } from './leadership/leadership.js';
 import { OperationsService } from './operations/operations.service.js';
 import type { Platform } from './platform.module.js';
@@ -39,7 +38,7 @@ const outbox_look_ms = 50;
 /**
  * Starts the scheduler: the order of the steps stands here and nowhere else.
  *
- *   migrations -> NATS -> streams -> lead (a standby waits here and serves nothing) -> consumers of hosts
+ *   migrations -> NATS -> lead (a standby waits here and serves nothing) -> streams and consumers
  *     -> outbox relay -> requests -> runtime
  */
 export async function startScheduler(options: SchedulerOptions): Promise<RunningScheduler> {
@@ -55,18 +54,11 @@ export async function startScheduler(options: SchedulerOptions): Promise<Running
   const messaging = await connect(options, clock, signal);
   const app = await createApp({ config, logger, clock, messaging, signingKey });
   try {
-    await provision(messaging, {
-      streams: Object.values(streams),
-      consumers: [consumers.audit, consumers.schedulerProjection, consumers.schedulerMoves],
-      replicas: config.streamReplicas,
-    });
     const leadership = app.get<Leadership>(LEADERSHIP);
     leadership.onLost(onLeadershipLost);
     logger.info({}, 'waiting to lead');
     const { term } = await leadership.lead(signal);
-    // Hosts register once; should the broker have lost their consumers since, they would hear of no command any more.
-    const hosts = await app.get(HostRegistrationRepository).names();
-    await provision(messaging, { consumers: hosts.map((host) => consumers.agentCommands(host)) });
+    await app.get(BrokerUpkeep).pass();
     app.get(OutboxRelay).start();
     await app.listen();
     app.get(SchedulerRuntime).start();
