@@ -4,27 +4,33 @@ import os
 import time
 from datetime import UTC, datetime
 
+from config import BotConfig
 from failures import BadConfiguration
 from paper import Conditions
 from paper import constants as c
+from paper.broker_link import BrokerLink, LinkIdentity
 from paper.csv_prices import CsvFault, CsvPrices
 from paper.market import Market
 from paper.prices import GeneratedPrices, PriceSource
 from paper.symbols import SYMBOLS, SymbolTerms
-from parameters import PaperParameters, Parameters
+from parameters import PaperParameters
 
 SAMPLES_DIR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "paper", "samples")
 VOLUME_DIR = "/config"
 """The named volume of the container."""
 
 
-def conditions(parameters: Parameters, run_dir: str) -> Conditions:
+def conditions(bot: BotConfig, run_dir: str) -> Conditions:
     """What is simulated; its clock starts now. Raises BadConfiguration."""
-    paper = parameters.paper or PaperParameters()
-    source = _source(paper, parameters.strategy.symbol, (run_dir, VOLUME_DIR, SAMPLES_DIR))
+    paper = bot.parameters.paper or PaperParameters()
+    symbol = bot.parameters.strategy.symbol
+    source = _source(paper, symbol, (run_dir, VOLUME_DIR, SAMPLES_DIR))
     started_s = time.monotonic()
     market = Market(source, lambda: time.monotonic() - started_s)
-    return Conditions(market, paper.balance, paper.leverage, paper.trade_allowed)
+    link = None
+    if paper.broker:
+        link = BrokerLink(paper.broker, LinkIdentity(bot.account, bot.epoch, bot.allocation))
+    return Conditions(market, paper.balance, paper.leverage, paper.trade_allowed, link)
 
 
 def _source(paper: PaperParameters, symbol: str, directories: tuple[str, ...]) -> PriceSource:

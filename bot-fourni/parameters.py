@@ -67,6 +67,8 @@ class PaperParameters(NamedTuple):
     """`market`: orders fill at the price of the moment; `instant`: may be requoted."""
     trade_allowed: bool = True
     """Whether algorithmic trading is switched on in the terminal."""
+    broker: str = ""
+    """Address of a broker that takes each order before it is executed; empty = none asked."""
 
 
 class Parameters(NamedTuple):
@@ -109,6 +111,7 @@ _PAPER_RULES = {
     "paperMarketHours": _Rule(str, pattern="always|weekdays"),
     "paperExecution": _Rule(str, pattern="market|instant"),
     "paperTradeAllowed": _Rule(bool),
+    "paperBroker": _Rule(str, pattern=r"|[A-Za-z0-9][A-Za-z0-9.-]{0,252}:[1-9][0-9]{0,4}"),
 }
 
 

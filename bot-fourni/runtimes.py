@@ -18,7 +18,7 @@ def load_terminal(bot: BotConfig, run_dir: str) -> Terminal:
         import paper  # noqa: PLC0415
         import paper_setup  # noqa: PLC0415
 
-        paper.configure(paper_setup.conditions(bot.parameters, run_dir))
+        paper.configure(paper_setup.conditions(bot, run_dir))
         return paper
     try:
         return cast(Terminal, importlib.import_module("MetaTrader5"))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from paper import constants as c
 from paper import descriptions, requests, rules
 from paper.book import AccountBook, direction
+from paper.broker_link import BrokerLink, BrokerSilent, BrokerUnreachable
 from paper.execution import Executed, execute
 from paper.market import MAX_BARS, MAX_TICKS, Market
 from paper.prices import Rates
@@ -59,6 +60,8 @@ class Conditions(NamedTuple):
     deposit: float = 10_000.0
     leverage: int = 100
     trade_allowed: bool = True
+    link: BrokerLink | None = None
+    """Where an order has to be taken before it is executed here; None = nowhere."""
 
 
 def _call(
@@ -147,6 +150,8 @@ class PaperTerminal:
     def shutdown(self) -> None:
         """Cut the connection. The account keeps its positions until the process ends."""
         self._started = False
+        if self._conditions is not None and self._conditions.link is not None:
+            self._conditions.link.close()
         self._error = (c.RES_S_OK, "Success")
 
     @_call
@@ -342,6 +347,7 @@ class PaperTerminal:
         self._request_id += 1
         code = rules.refusal(parsed, self._situation(book))
         if code == rules.ACCEPTED:
+            self._place()
             done = execute(parsed, book, self._require_started().market.now_ms())
         else:
             done = Executed(code)
@@ -364,6 +370,18 @@ class PaperTerminal:
         return market.terms[symbol].profit(side, volume, price_open, price_close)
 
     # ---- inside --------------------------------------------------------------------------------
+
+    def _place(self) -> None:
+        """Have the order taken by the broker on the network, where there is one."""
+        link = self._require_started().link
+        if link is None:
+            return
+        try:
+            link.place()
+        except BrokerUnreachable as fault:
+            raise Failure(c.RES_E_INTERNAL_FAIL_SEND, "No connection with trade server") from fault
+        except BrokerSilent as fault:
+            raise Failure(c.RES_E_INTERNAL_FAIL_TIMEOUT, "IPC timeout") from fault
 
     def _parse(self, request: object) -> TradeRequest:
         try:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from paper.broker_link import BrokerLink
 from paper.market import Market
 from paper.prices import FloatArray, IntArray, Rates, bars_from_bids, make_rates
 from paper.symbols import SYMBOLS, SymbolTerms
@@ -94,11 +95,12 @@ def paper_terminal(
     leverage: int = 100,
     trade_allowed: bool = True,
     login: int | None = 1001,
+    link: BrokerLink | None = None,
 ) -> PaperTerminal:
     """A terminal on these prices, logged in and with every symbol selected."""
     terminal = PaperTerminal()
     market = Market(prices, lambda: 0.0)
-    terminal.configure(Conditions(market, deposit, leverage, trade_allowed))
+    terminal.configure(Conditions(market, deposit, leverage, trade_allowed, link))
     assert terminal.initialize()
     if login is not None:
         assert terminal.login(login, password="let me in", server="Paper-Demo")

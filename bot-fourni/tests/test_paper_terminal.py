@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import paper
+from config import BotConfig
 from paper import tuples
 from paper.symbols import SYMBOLS
 from paper.terminal import PaperTerminal
@@ -101,9 +102,9 @@ def test_symbols() -> None:
 
 def test_rates() -> None:
     terminal = PaperTerminal()
-    terminal.configure(
-        conditions(Parameters(StrategyParameters(), PaperParameters(start="2023-11-14")), "/none")
-    )
+    parameters = Parameters(StrategyParameters(), PaperParameters(start="2023-11-14"))
+    bot = BotConfig("acc", "allocation", 1, "paper", parameters, 1000)
+    terminal.configure(conditions(bot, "/none"))
     terminal.initialize()
     bars = terminal.copy_rates_from_pos("EURUSD", paper.TIMEFRAME_M1, 1, 30)
     assert bars is not None

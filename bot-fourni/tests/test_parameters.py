@@ -34,13 +34,24 @@ def test_every_parameter_can_be_given() -> None:
         "paperMarketHours": "weekdays",
         "paperExecution": "instant",
         "paperTradeAllowed": False,
+        "paperBroker": "broker.example:4711",
     }
     parsed = parameters.parse(raw, simulated=True)
     assert parsed.strategy == StrategyParameters(
         "USDJPY", "H1", 5, 20, 10, 1.0, 0.0, 1.5, 2.0, 10, 3
     )
     assert parsed.paper == PaperParameters(
-        9, "", 60.0, "2025-01-06T00:00:00Z", 500.0, 30, 4, "weekdays", "instant", False
+        9,
+        "",
+        60.0,
+        "2025-01-06T00:00:00Z",
+        500.0,
+        30,
+        4,
+        "weekdays",
+        "instant",
+        False,
+        "broker.example:4711",
     )
     assert isinstance(parsed.strategy.slow_period, int)
     assert len(raw) == len(StrategyParameters._fields) + len(PaperParameters._fields)
