@@ -7,6 +7,7 @@ import * as grant from './grant/grant.schema.js';
 import * as host from './host/host.schema.js';
 import * as move from './move/move.schema.js';
 import * as operation from './operation/operation.schema.js';
+import * as rollout from './rollout/rollout.schema.js';
 import * as tenant from './tenant/tenant.schema.js';
 import type { ErrorCode } from './error-codes.js';
 import { subjects } from './subjects.js';
@@ -345,6 +346,76 @@ export const api = {
       ...writeErrors,
     ],
     http: route('POST', '/fleet/apply', 202),
+  }),
+  'rollouts.plan': define({
+    entity: 'rollouts',
+    verb: 'plan',
+    summary: 'Show what a rollout would change and restart; changes nothing',
+    service: 'scheduler',
+    request: rollout.RolloutPlan,
+    response: rollout.RolloutPlanned,
+    errors: [],
+    http: route('POST', '/rollouts/plan'),
+  }),
+  'rollouts.create': define({
+    entity: 'rollouts',
+    verb: 'create',
+    summary: 'Change many bots, a few at a time, and go back when they do not become healthy',
+    service: 'scheduler',
+    request: rollout.RolloutCreate,
+    response: rollout.Rollout,
+    errors: ['stale_plan', 'rollout_conflict', 'version_not_offered', 'invalid_transition', ...writeErrors],
+    http: route('POST', '/rollouts', 202),
+  }),
+  'rollouts.get': define({
+    entity: 'rollouts',
+    verb: 'get',
+    summary: 'Read a rollout and how far it is',
+    service: 'scheduler',
+    request: rollout.RolloutGet,
+    response: rollout.Rollout,
+    errors: ['rollout_not_found'],
+    http: route('GET', '/rollouts/{id}'),
+  }),
+  'rollouts.list': define({
+    entity: 'rollouts',
+    verb: 'list',
+    summary: 'List rollouts, newest first',
+    service: 'scheduler',
+    request: rollout.RolloutList,
+    response: rollout.RolloutPage,
+    errors: [],
+    http: route('GET', '/rollouts'),
+  }),
+  'rollouts.pause': define({
+    entity: 'rollouts',
+    verb: 'pause',
+    summary: 'Change no more bots until it is resumed',
+    service: 'scheduler',
+    request: rollout.RolloutHold,
+    response: rollout.Rollout,
+    errors: ['rollout_not_found', 'invalid_transition', ...writeErrors],
+    http: route('POST', '/rollouts/{id}/pause'),
+  }),
+  'rollouts.resume': define({
+    entity: 'rollouts',
+    verb: 'resume',
+    summary: 'Go on with a paused rollout',
+    service: 'scheduler',
+    request: rollout.RolloutHold,
+    response: rollout.Rollout,
+    errors: ['rollout_not_found', 'invalid_transition', ...writeErrors],
+    http: route('POST', '/rollouts/{id}/resume'),
+  }),
+  'rollouts.abort': define({
+    entity: 'rollouts',
+    verb: 'abort',
+    summary: 'End a rollout; changed bots stay as they are, or go back when that is asked for',
+    service: 'scheduler',
+    request: rollout.RolloutAbort,
+    response: rollout.Rollout,
+    errors: ['rollout_not_found', 'invalid_transition', ...writeErrors],
+    http: route('POST', '/rollouts/{id}/abort'),
   }),
   'fleet.rebalance-plan': define({
     entity: 'fleet',

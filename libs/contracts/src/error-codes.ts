@@ -26,6 +26,9 @@ export const errorCodes = {
   account_not_locked: { status: 409, title: 'The account is not locked', retry: false },
   runtime_unknown: { status: 400, title: 'No such runtime', retry: false },
   stale_generation: { status: 409, title: 'The entity has changed since it was read', retry: false },
+  rollout_not_found: { status: 404, title: 'No such rollout', retry: false },
+  rollout_conflict: { status: 409, title: 'Another rollout has the bot', retry: true },
+  version_not_offered: { status: 409, title: 'No host offers this version', retry: true },
   stale_plan: { status: 409, title: 'The fleet has changed since the plan was made', retry: false },
   idempotency_key_reused: {
     status: 422,

@@ -18,6 +18,7 @@ export * from './lease/heartbeat.schema.js';
 export * from './operation/operation.schema.js';
 export * from './move/move.schema.js';
 export * from './fleet/fleet.schema.js';
+export * from './rollout/rollout.schema.js';
 export * from './command/command.schema.js';
 export * from './grant/grant.schema.js';
 export * from './event/event.schema.js';

@@ -4,6 +4,7 @@ import { LabelName, Labels } from '../host/host.schema.js';
 import { Epoch, Generation, Id, Name, PublicJwk } from '../names.js';
 import { MoveReason } from '../move/move.schema.js';
 import { OperationKind, OperationState } from '../operation/operation.schema.js';
+import { RolloutState } from '../rollout/rollout.schema.js';
 import { Stage } from '../runtime/runtime.catalogue.js';
 
 export type Severity = 'info' | 'notice' | 'warning' | 'critical';
@@ -146,6 +147,21 @@ const grant = z.strictObject({
   expiresAt: z.string().nullable(),
 });
 
+const rollout = z.strictObject({
+  rollout: Id,
+  operation: Id,
+  state: RolloutState,
+  /** Of the batch that began or is under way, 0 for the canaries. */
+  batch: z.int().nullable(),
+  /** Bots of the batch that begins; at most 100. */
+  bots: z.array(Name).max(100),
+  total: z.int(),
+  healthy: z.int(),
+  failed: z.int(),
+  skipped: z.int(),
+  reverted: z.int(),
+  reason: z.string().max(300).nullable(),
+});
 /**
  * Every event there is, as `tradefleet.<entity>.<what>`. A name is never used again for something else; fields may
  * be added, never taken away.
@@ -184,7 +200,7 @@ export const eventTypes = {
   'tradefleet.allocation.restarting': type(
     'warning',
     'trading',
-    AllocationEventData.extend({ delayMs: z.int().min(0) }),
+    AllocationEventData.extend({ delayMs: z.int().min(0).max(86_400_000) }),
   ),
   'tradefleet.allocation.adopted': type('notice', 'trading', AllocationEventData),
   'tradefleet.allocation.stopping': type('info', 'trading', AllocationEventData),
@@ -226,6 +242,15 @@ export const eventTypes = {
       gapMs: z.int().min(0),
     }),
   ),
+  'tradefleet.rollout.created': type('notice', 'audit', rollout),
+  'tradefleet.rollout.batch-started': type('notice', 'audit', rollout),
+  'tradefleet.rollout.paused': type('notice', 'audit', rollout),
+  'tradefleet.rollout.resumed': type('notice', 'audit', rollout),
+  'tradefleet.rollout.reverting': type('warning', 'audit', rollout),
+  'tradefleet.rollout.reverted': type('warning', 'audit', rollout),
+  'tradefleet.rollout.succeeded': type('notice', 'audit', rollout),
+  'tradefleet.rollout.failed': type('critical', 'audit', rollout),
+  'tradefleet.rollout.aborted': type('warning', 'audit', rollout),
   'tradefleet.operation.accepted': type('info', 'audit', operation),
   'tradefleet.operation.ended': type('info', 'audit', operation),
   'tradefleet.command.rejected': type('critical', 'audit', command),

@@ -13,6 +13,7 @@ export const OperationKind = z
     'accounts.unlock',
     'hosts.drain',
     'fleet.apply',
+    'rollouts.create',
     'fleet.rebalance',
   ])
   .meta({ id: 'OperationKind' });
@@ -29,7 +30,7 @@ export const OperationTarget = z
   .strictObject({
     bot: Name,
     generation: Generation,
-    goal: z.enum(['running', 'stopped', 'deleted', 'moved']),
+    goal: z.enum(['running', 'stopped', 'deleted', 'moved', 'rolled-out']),
     state: OperationState,
     /** What it waits for, or why it failed. */
     reason: z.string().max(300).nullable(),

@@ -35,4 +35,13 @@ export const requestExamples: { readonly [N in ApiName]?: ApiRequest<N> } = {
     manifest: { apiVersion: 'tradefleet/v1', tenants: [{ name: 'acme' }] },
     version: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
   },
+  'rollouts.plan': { selector: { tenant: 'acme' }, change: { version: '2026.11' } },
+  'rollouts.create': {
+    selector: { tenant: 'acme' },
+    change: { version: '2026.11' },
+    version: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+  },
+  'rollouts.pause': { id: '0193c0de-0000-7000-8000-000000000001', reason: 'Markets are nervous' },
+  'rollouts.resume': { id: '0193c0de-0000-7000-8000-000000000001' },
+  'rollouts.abort': { id: '0193c0de-0000-7000-8000-000000000001', revert: true },
 };

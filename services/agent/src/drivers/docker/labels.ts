@@ -15,9 +15,10 @@ export const label = {
   allocation: 'io.tradefleet.allocation',
   epoch: 'io.tradefleet.epoch',
   runtime: 'io.tradefleet.runtime',
-  /** For people; not there for the host's default image. */
-  version: 'io.tradefleet.version',
 } as const;
+
+/** For people: nothing is decided by it. Not there for the host's default image. */
+export const versionLabel = 'io.tradefleet.version';
 
 /** What our labels say, besides the driver's own id. */
 export type Labelled = Omit<TaskHandle, 'id'> & { readonly host: string; readonly fleet: string };
@@ -50,7 +51,7 @@ export function labelsOf(task: TaskSpec, fleet: string): Record<string, string> 
     [label.allocation]: task.allocation,
     [label.epoch]: String(task.epoch),
     [label.runtime]: task.runtime,
-    ...(task.version === null ? {} : { [label.version]: task.version }),
+    ...(task.version === null ? {} : { [versionLabel]: task.version }),
   };
 }
 
