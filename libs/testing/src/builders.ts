@@ -9,6 +9,7 @@ import {
   type Capacity,
   type HostRegister,
   type PublicJwk,
+  type PrepareCommand,
   type StartCommand,
   type StopCommand,
   type Tenant,
@@ -132,6 +133,25 @@ export function aStartCommand(fields: Partial<StartCommand> = {}): StartCommand 
     restart: RestartPolicy.parse({ attempts: 0 }),
     unhealthyAfterMs: 0,
     token: 'not-a-token',
+    ...fields,
+  };
+}
+
+export function aPrepareCommand(fields: Partial<PrepareCommand> = {}): PrepareCommand {
+  return {
+    id: newId(),
+    host: uniqueName('host'),
+    account: uniqueName('account'),
+    actor: 'user:test',
+    issuedAt: new Date().toISOString(),
+    expiresAt: new Date(Date.now() + 600_000).toISOString(),
+    verb: 'prepare',
+    move: newId(),
+    tenant: uniqueName('tenant'),
+    bot: uniqueName('bot'),
+    runtime: 'paper',
+    version: null,
+    resources,
     ...fields,
   };
 }

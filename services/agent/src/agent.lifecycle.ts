@@ -11,6 +11,7 @@ import { HeartbeatService } from './heartbeats/heartbeat.service.js';
 import { Broker } from './host/broker.js';
 import { LeaseKeeper } from './leases/lease-keeper.js';
 import { LogsServer } from './logs/logs.server.js';
+import { PreparationService } from './preparation/preparation.service.js';
 import { AgentDatabase } from './state/agent.database.js';
 import { StateUpkeep } from './state/state-upkeep.js';
 
@@ -39,6 +40,7 @@ export class AgentLifecycle {
     private readonly logs: LogsServer,
     private readonly commands: CommandServer,
     private readonly allocations: AllocationsService,
+    private readonly preparations: PreparationService,
     private readonly upkeep: StateUpkeep,
     private readonly db: AgentDatabase,
     @Inject(DRIVER) private readonly driver: Driver,
@@ -57,6 +59,7 @@ export class AgentLifecycle {
     // Not before the host is registered: until then nobody knows the key that events are signed with.
     this.publisher.start();
     await this.logs.start();
+    this.preparations.start();
     await this.commands.start();
     this.logger.info({ host: this.config.host, allocations: this.allocations.count }, 'agent is ready');
   }
@@ -75,6 +78,7 @@ export class AgentLifecycle {
       await this.#step('stopping bots', this.#within(stopped, stop_ms_max));
       await this.#step('last heartbeat', this.heartbeats.last());
     }
+    await this.#step('preparations', this.#within(this.preparations.close(), detach_ms_max));
     await this.#step('letting go', this.#within(this.allocations.detachAll(), detach_ms_max));
     await this.#step('heartbeats', this.heartbeats.close());
     await this.#step('leases', this.leases.close());

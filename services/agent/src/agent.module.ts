@@ -43,11 +43,13 @@ import { LogsServer } from './logs/logs.server.js';
 import { RunDirectories } from './run-files/run-directories.js';
 import { RUN_FILES } from './run-files/run-files.js';
 import { prepareRunRoot } from './run-files/run-root.js';
+import { PreparationService } from './preparation/preparation.service.js';
 import { AgentDatabase } from './state/agent.database.js';
 import { AllocationsRepository } from './state/allocations.repository.js';
 import { CommandsRepository } from './state/commands.repository.js';
 import { FactsRepository } from './state/facts.repository.js';
 import { FencesRepository } from './state/fences.repository.js';
+import { PreparationsRepository } from './state/preparations.repository.js';
 import { StateUpkeep } from './state/state-upkeep.js';
 
 /** What an agent is made from; tests bring their own driver and clock. */
@@ -78,6 +80,7 @@ export class AgentModule {
         RegistrationService,
         HeartbeatService,
         LeaseKeeper,
+        PreparationService,
         CommandVerifier,
         CommandRejections,
         CommandIntake,
@@ -149,6 +152,7 @@ const state = ({ config }: AgentParts): Provider[] => [
   FencesRepository,
   CommandsRepository,
   AllocationsRepository,
+  PreparationsRepository,
   StateUpkeep,
   EventSpool,
 ];

@@ -8,6 +8,7 @@ import { isStarted, type AllocationRecord, type StopWish } from '../allocations/
 import { AllocationsService } from '../allocations/allocations.service.js';
 import { SpoolFull } from '../errors.js';
 import { EventSpool } from '../events/event-spool.js';
+import { PreparationService } from '../preparation/preparation.service.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { AllocationsRepository } from '../state/allocations.repository.js';
 import { CommandsRepository } from '../state/commands.repository.js';
@@ -33,6 +34,7 @@ export class CommandIntake {
     private readonly records: AllocationsRepository,
     private readonly journal: AllocationJournal,
     private readonly allocations: AllocationsService,
+    private readonly preparations: PreparationService,
     private readonly spool: EventSpool,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -46,10 +48,7 @@ export class CommandIntake {
     try {
       const command = await this.verifier.verify(delivery);
       const effect = await this.db.commit(() => this.#record(command, delivery));
-      this.logger.info(
-        { command: command.id, verb: command.verb, allocation: command.allocation },
-        'command taken',
-      );
+      this.logger.info({ command: command.id, verb: command.verb, ...aboutOf(command) }, 'command taken');
       effect?.();
     } catch (error) {
       if (!(error instanceof ProblemError)) throw error;
@@ -61,10 +60,24 @@ export class CommandIntake {
   /** Inside a commit. */
   #record(command: Command, delivery: Delivery): Effect {
     if (this.commands.isRecorded(command.id)) return null;
-    const effect = command.verb === 'start' ? this.#start(command, delivery) : this.#stop(command);
+    const effect = this.#effectOf(command, delivery);
     this.commands.record(command, this.clock.wallMs());
-    this.fences.raise(command.account, command.epoch);
+    // A preparation has no epoch: the account is still another host's.
+    if (command.verb !== 'prepare') this.fences.raise(command.account, command.epoch);
     return effect;
+  }
+
+  #effectOf(command: Command, delivery: Delivery): Effect {
+    switch (command.verb) {
+      case 'start':
+        return this.#start(command, delivery);
+      case 'stop':
+        return this.#stop(command);
+      case 'prepare':
+        if (!this.spool.hasRoom)
+          throw new SpoolFull('The spool of events is full; new work waits at the broker.');
+        return this.preparations.record(command, traceparentOf(delivery));
+    }
   }
 
   #start(command: StartCommand, delivery: Delivery): Effect {
@@ -113,7 +126,10 @@ export class CommandIntake {
   }
 }
 
-const newRecord = (command: Command): AllocationRecord => ({
+const aboutOf = (command: Command): { move: string } | { allocation: string } =>
+  command.verb === 'prepare' ? { move: command.move } : { allocation: command.allocation };
+
+const newRecord = (command: StartCommand | StopCommand): AllocationRecord => ({
   id: command.allocation,
   account: command.account,
   epoch: command.epoch,

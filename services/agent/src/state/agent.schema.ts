@@ -62,4 +62,15 @@ export const schemaSteps: readonly string[] = [
     data TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- What is to be made ready for bots that may move here; the prepare command as JSON.
+  CREATE TABLE preparations (
+    move TEXT PRIMARY KEY,
+    command TEXT NOT NULL,
+    traceparent TEXT,
+    ended INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX preparations_wanted ON preparations (recorded_at) WHERE ended = 0;
+  `,
 ];

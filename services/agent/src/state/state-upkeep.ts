@@ -5,6 +5,7 @@ import { isAbort } from '../errors.js';
 import { AgentDatabase } from './agent.database.js';
 import { AllocationsRepository } from './allocations.repository.js';
 import { CommandsRepository } from './commands.repository.js';
+import { PreparationsRepository } from './preparations.repository.js';
 
 const interval_ms = 10 * 60 * 1000;
 
@@ -18,6 +19,7 @@ export class StateUpkeep {
     private readonly db: AgentDatabase,
     private readonly commands: CommandsRepository,
     private readonly allocations: AllocationsRepository,
+    private readonly preparations: PreparationsRepository,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -47,6 +49,7 @@ export class StateUpkeep {
       await this.db.commit(() => {
         this.commands.prune(this.clock.wallMs());
         this.allocations.prune(this.clock.wallMs());
+        this.preparations.prune(this.clock.wallMs());
       });
     } catch (error) {
       this.logger.error({ err: error }, 'old state could not be removed');

@@ -18,6 +18,7 @@ import { HeartbeatService } from '../heartbeats/heartbeat.service.js';
 import { Broker } from '../host/broker.js';
 import { LeaseKeeper } from '../leases/lease-keeper.js';
 import { LogsServer } from '../logs/logs.server.js';
+import { PreparationService } from '../preparation/preparation.service.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { StateUpkeep } from '../state/state-upkeep.js';
 import { FakeScheduler } from './fake.scheduler.js';
@@ -125,6 +126,7 @@ export class AgentFixture {
     this.#app = null;
     app.get(AgentDatabase).close();
     // What a killed process can no longer do is kept from being done; lanes hang in the driver for good.
+    void app.get(PreparationService).close();
     void app.get(AllocationsService).detachAll();
     await app.get(CommandServer).close();
     await app.get(LogsServer).close();

@@ -1,5 +1,5 @@
 import { SystemClock, type Clock } from '#libs/clock';
-import type { Capacity, RuntimeRef } from '#libs/contracts';
+import { runtimeRef, type Capacity, type RuntimeRef } from '#libs/contracts';
 import {
   DriverError,
   type Driver,
@@ -26,6 +26,8 @@ export interface SimulatedDriverOptions {
   readonly behaviour?: (task: TaskSpec, attempt: number) => Behaviour;
   readonly runtimes?: readonly RuntimeRef[];
   readonly capacity?: Capacity;
+  /** How long it takes to fetch an image and to make a volume that are not on the host. Default: no time. */
+  readonly preparation?: { readonly image_ms: number; readonly volume_ms: number };
   /** Default 4, as with Docker. */
   readonly startsParallelMax?: number;
 }
@@ -42,6 +44,8 @@ export class SimulatedDriver implements Driver {
   private readonly behaviour: (task: TaskSpec, attempt: number) => Behaviour;
   private readonly starts: Semaphore;
   private readonly closing = new AbortController();
+  /** What was fetched or made, or is being: images by runtime and version, volumes by account. */
+  private readonly there = new Map<string, Promise<void>>();
 
   constructor(
     private readonly options: SimulatedDriverOptions,
@@ -61,7 +65,17 @@ export class SimulatedDriver implements Driver {
 
   async prepare(step: PrepareStep, task: TaskSpec): Promise<void> {
     this.checkOpen();
+    const { image_ms, volume_ms } = this.options.preparation ?? { image_ms: 0, volume_ms: 0 };
     if (step === 'create') this.create(task);
+    if (step === 'image') await this.once(`image ${runtimeRef(task.runtime, task.version)}`, image_ms);
+    if (step === 'volume') await this.once(`volume ${task.account}`, volume_ms);
+  }
+
+  private async once(thing: string, takes_ms: number): Promise<void> {
+    if (takes_ms === 0) return;
+    const underWay = this.there.get(thing) ?? this.clock.sleep(takes_ms, this.closing.signal);
+    this.there.set(thing, underWay);
+    await underWay;
   }
 
   async start(task: TaskSpec): Promise<TaskHandle> {
