@@ -33,6 +33,5 @@ export async function createGateway(
   SwaggerModule.setup('api/docs', app, () => openApiDocument() as unknown as OpenAPIObject, {
     customSiteTitle: 'Tradefleet API',
   });
-  app.enableShutdownHooks();
   return app;
 }

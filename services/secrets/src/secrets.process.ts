@@ -14,6 +14,8 @@ export interface SecretsOptions {
   readonly config: SecretsConfig;
   readonly logger: Logger;
   readonly clock?: Clock;
+  /** Ends a start that waits for NATS. */
+  readonly signal?: AbortSignal;
 }
 
 /** Starts the service: migrations -> NATS -> requests. `close` of what it gives ends it in order. */
@@ -27,6 +29,7 @@ export async function startSecrets(options: SecretsOptions): Promise<INestMicros
     name: 'secrets',
     clock,
     logger,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   const app = await createApp({ config, messaging, logger, clock });
   try {
