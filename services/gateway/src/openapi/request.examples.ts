@@ -3,6 +3,7 @@ import type { ApiName, ApiRequest } from '#libs/contracts';
 /** A request of each operation that has a body, as a person would send it. Checked against the schemas by the spec. */
 export const requestExamples: { readonly [N in ApiName]?: ApiRequest<N> } = {
   'tenants.create': { name: 'acme', displayName: 'Acme Capital' },
+  'tenants.update': { name: 'acme', quotas: { bots: 20 } },
   'accounts.create': { name: 'acme-eurusd', tenant: 'acme', server: 'Paper-Demo', login: 10_000_001 },
   'accounts.lock': { name: 'acme-eurusd', reason: 'The broker asks questions' },
   'accounts.unlock': { name: 'acme-eurusd', reason: 'Answered' },
@@ -19,6 +20,13 @@ export const requestExamples: { readonly [N in ApiName]?: ApiRequest<N> } = {
   'bots.stop': { name: 'acme-trend', reason: 'Weekend' },
   'hosts.drain': { name: 'host-a', reason: 'New kernel' },
   'hosts.ready': { name: 'host-a' },
+  'hosts.invite': { name: 'host-c', ttlMs: 900_000 },
+  'hosts.label': { name: 'host-a', set: { region: 'eu' }, unset: ['rack'] },
+  'fleet.rebalance-plan': { movesMax: 10 },
+  'fleet.rebalance': {
+    movesMax: 10,
+    version: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+  },
   'fleet.plan': {
     manifest: {
       apiVersion: 'tradefleet/v1',
