@@ -1,9 +1,21 @@
-/** Lets a bounded number of lanes prepare and start at the same time; the others wait in order. */
+import type { Clock } from '#libs/clock';
+
+/** A lane that takes longer (a call that hangs, a grant nobody gives) goes on without its slot. */
+export const slot_ms_max = 20_000;
+
+/**
+ * Lets a bounded number of lanes prepare and start at the same time; the others wait in order. With a clock, a slot
+ * is lent for a bounded time: however many lanes hang, the others wait for them no longer than that.
+ */
 export class WorkSlots {
   #free: number;
   readonly #queue: (() => void)[] = [];
 
-  constructor(count: number) {
+  constructor(
+    count: number,
+    /** Null: a slot is lent for as long as it takes. */
+    private readonly clock: Clock | null = null,
+  ) {
     this.#free = count;
   }
 
@@ -12,12 +24,15 @@ export class WorkSlots {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
     else await this.#turn(signal);
-    let given = false;
-    return () => {
-      if (given) return;
-      given = true;
+    const returned = new AbortController();
+    const giveBack = (): void => {
+      if (returned.signal.aborted) return;
+      returned.abort();
       this.#giveBack();
     };
+    // Aborted when it was given back before.
+    this.clock?.sleep(slot_ms_max, returned.signal).then(giveBack, () => undefined);
+    return giveBack;
   }
 
   #giveBack(): void {

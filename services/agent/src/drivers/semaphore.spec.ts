@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { VirtualClock } from '#libs/testing';
 import { Semaphore } from './semaphore.js';
 
 const full = (): Error => new Error('full');
@@ -36,5 +37,30 @@ describe('Semaphore', () => {
     finish();
     await first;
     await expect(second).resolves.toBe('second');
+  });
+
+  it('takes the permit of what works overtime, once', async () => {
+    const clock = new VirtualClock();
+    const overtime = { clock, ms: 1000 };
+    const semaphore = new Semaphore(1, 10, () => new Error('full'), overtime);
+    let end: () => void = () => undefined;
+    const slow = semaphore.run(async () => await new Promise<void>((resolve) => (end = resolve)));
+    const order: string[] = [];
+    const work = (name: string) => async (): Promise<void> => {
+      order.push(name);
+      await clock.sleep(500);
+    };
+    const others = [semaphore.run(work('second')), semaphore.run(work('third'))];
+    await clock.advance(999);
+    expect(order).toEqual([]);
+    await clock.advance(1);
+    expect(order).toEqual(['second']);
+    end();
+    await slow;
+    expect(order).toEqual(['second']);
+    await clock.advance(500);
+    expect(order).toEqual(['second', 'third']);
+    await clock.advance(500);
+    await Promise.all(others);
   });
 });

@@ -1,3 +1,11 @@
+import type { Clock } from '#libs/clock';
+
+/** What takes longer than `ms` no longer counts: its permit goes to the next, while it goes on for its own caller. */
+export interface Overtime {
+  readonly clock: Clock;
+  readonly ms: number;
+}
+
 /** Lets at most `permits` pieces of work run at once; the others wait in the order they came. */
 export class Semaphore {
   private free: number;
@@ -8,6 +16,7 @@ export class Semaphore {
     permits: number,
     private readonly waiting_max: number,
     private readonly onFull: () => Error,
+    private readonly overtime: Overtime | null = null,
   ) {
     if (!Number.isInteger(permits) || permits < 1) throw new RangeError('a semaphore needs a permit');
     this.free = permits;
@@ -15,10 +24,19 @@ export class Semaphore {
 
   async run<T>(work: () => Promise<T>): Promise<T> {
     await this.acquire();
+    const done = new AbortController();
+    let held = true;
+    const giveBack = (): void => {
+      if (held) this.release();
+      held = false;
+    };
+    // Aborted when it was done before.
+    this.overtime?.clock.sleep(this.overtime.ms, done.signal).then(giveBack, () => undefined);
     try {
       return await work();
     } finally {
-      this.release();
+      done.abort();
+      giveBack();
     }
   }
 

@@ -30,14 +30,16 @@ async function dockerDriver(config: AgentConfig, logger: Logger, clock: Clock): 
     );
   }
   const { DockerDriver } = await import('../drivers/docker/docker.driver.js');
-  const { fleet, host, images, addressPool, startsParallelMax } = config;
+  const { fleet, host, images, addressPool, startsParallelMin, startsParallelMax } = config;
   const options = {
     fleet,
     host,
     socketPath: config.dockerSocket,
     images,
     pull: config.imagesPull,
+    egress: config.egress,
     addressPool,
+    startsParallelMin,
     startsParallelMax,
   };
   return new DockerDriver(

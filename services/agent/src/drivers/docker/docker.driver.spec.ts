@@ -177,9 +177,9 @@ describe('the docker driver', () => {
     await driver.destroy(handle);
   });
 
-  it('never has more than four starts under way at the engine', async () => {
+  it('never has more starts under way at the engine than it may', async () => {
     const proxy = await EngineProxy.start(harness.socketPath);
-    const proxied = harness.driver(host, { socketPath: proxy.socketPath });
+    const proxied = harness.driver(host, { socketPath: proxy.socketPath, startsParallelMax: 3 });
     const tasks = Array.from({ length: 8 }, () => harness.task('runs', { host }));
     await Promise.all(
       tasks.map(async (task) => {
@@ -188,7 +188,7 @@ describe('the docker driver', () => {
     );
     const handles = await Promise.all(tasks.map((task) => proxied.start(task)));
     expect(proxy.requests.filter((r) => r.endsWith('/start'))).toHaveLength(8);
-    expect(proxy.parallelMax.get('POST /containers/ID/start')).toBe(4);
+    expect(proxy.parallelMax.get('POST /containers/ID/start')).toBeLessThanOrEqual(3);
     await Promise.all(handles.map((handle) => proxied.destroy(handle)));
     await proxy.stop();
   }, 90_000);

@@ -19,6 +19,7 @@ import {
 } from '../driver.js';
 import { pause } from '../pause.js';
 import { Semaphore } from '../semaphore.js';
+import { StartQueue } from '../start-queue.js';
 import { RUN_USER, volumeName } from './container-spec.js';
 import { DockerEngine } from './docker.engine.js';
 import {
@@ -43,7 +44,9 @@ const WAIT_ROUND_MS = 60_000;
 const KILL_MS = 15_000;
 /** Removals do not wait for starts nor the other way round; kills and stops wait for nobody. */
 const REMOVALS_PARALLEL_MAX = 8;
-const REMOVE_ATTEMPTS_MAX = 50;
+/** A removal that takes longer keeps nobody else from being removed. */
+const REMOVAL_OVERTIME_MS = 10_000;
+const REMOVE_MS_MAX = 10_000;
 const REMOVE_PAUSE_MS = 200;
 
 /** Runs each allocation as a hardened container, see `containerSpec`. */
@@ -57,9 +60,10 @@ export class DockerDriver implements Driver {
   private readonly names: NameMutex;
   private readonly memory: MemoryVerdicts;
   private readonly meter = new CpuMeter();
-  private readonly starts: Semaphore;
-  private readonly creations: Semaphore;
+  private readonly starts: StartQueue;
   private readonly removals: Semaphore;
+  /** Containers made by this process and not started yet, by allocation. */
+  private readonly made = new Map<string, string>();
   private readonly closing = new AbortController();
   private cgroupNamespace: boolean | null = null;
 
@@ -71,14 +75,14 @@ export class DockerDriver implements Driver {
     const settings = dockerSettings(options);
     this.settings = settings;
     this.engine = new DockerEngine(settings.socketPath, settings.timeouts);
-    this.images = new Images(this.engine, settings.images, settings.pull);
+    this.images = new Images(this.engine, settings.images, settings.pull, clock);
     this.networks = new Networks(this.engine, settings.fleet, settings.pool);
     this.names = new NameMutex(this.engine, log);
     this.memory = new MemoryVerdicts(this.engine, clock);
     const onFull = (): Error => new DriverError('engine-refused', 'too many bots wait for the engine', true);
-    this.starts = new Semaphore(settings.startsParallelMax, WAITING_MAX, onFull);
-    this.creations = new Semaphore(settings.startsParallelMax, WAITING_MAX, onFull);
-    this.removals = new Semaphore(REMOVALS_PARALLEL_MAX, WAITING_MAX, onFull);
+    this.starts = new StartQueue(settings.startsParallel, clock, WAITING_MAX, onFull);
+    const overtime = { clock, ms: REMOVAL_OVERTIME_MS };
+    this.removals = new Semaphore(REMOVALS_PARALLEL_MAX, WAITING_MAX, onFull, overtime);
   }
 
   async fingerprint(): Promise<Fingerprint> {
@@ -92,27 +96,19 @@ export class DockerDriver implements Driver {
       case 'image':
         return this.images.ensure(task);
       case 'network':
-        return this.creations.run(() => this.networks.ensure(task, this.isInternal(task)));
+        return this.starts.run('network', () => this.networks.ensure(task, this.isInternal(task)));
       case 'volume':
         return this.ensureVolume(task);
       case 'create':
-        return this.creations.run(() => this.create(task));
+        return this.starts.run('create', () => this.create(task));
     }
   }
 
   async start(task: TaskSpec): Promise<TaskHandle> {
-    return this.starts.run(async () => {
-      const container = await this.names.held(task, this.settings.fleet);
-      if (container === null) {
-        throw new DriverError('task-missing', `allocation ${task.allocation} has no container`, false);
-      }
-      // By id: should the name have passed to another allocation since, this fails instead of starting that one.
-      if (!isAlive(container)) {
-        this.memory.forget(container.Id);
-        await this.engine.start(container.Id);
-      }
+    return this.starts.run('start', async () => {
+      const id = (await this.startMade(task)) ?? (await this.startHeld(task));
       const { allocation, account, bot, tenant, epoch, runtime } = task;
-      return { id: container.Id, allocation, account, bot, tenant, epoch, runtime };
+      return { id, allocation, account, bot, tenant, epoch, runtime };
     });
   }
 
@@ -138,16 +134,18 @@ export class DockerDriver implements Driver {
   async wait(handle: TaskHandle, signal: AbortSignal): Promise<TaskExit> {
     const ending = AbortSignal.any([signal, this.closing.signal]);
     let failures = 0;
+    let condition: 'not-running' | 'next-exit' = 'not-running';
     for (;;) {
       try {
+        // First of all it is waited for: who waits has started it mostly, and need not ask whether it runs.
+        const outcome = await this.engine.awaitExit(handle.id, condition, WAIT_ROUND_MS, ending);
         const container = await this.engine.container(handle.id, ending);
         if (container === null) return { exitCode: null, outOfMemory: false, unknown: true };
         const { state, exitCode } = this.statusOf(container);
         if (state === 'exited') {
           return { exitCode, outOfMemory: await this.memory.find(container), unknown: false };
         }
-        const condition = container.State.Status === 'created' ? 'next-exit' : 'not-running';
-        const outcome = await this.engine.awaitExit(handle.id, condition, WAIT_ROUND_MS, ending);
+        condition = state === 'created' ? 'next-exit' : 'not-running';
         failures = outcome === 'ended' ? failures + 1 : 0;
       } catch (error) {
         ending.throwIfAborted();
@@ -181,6 +179,7 @@ export class DockerDriver implements Driver {
   }
 
   async discard(task: TaskSpec): Promise<void> {
+    this.made.delete(task.allocation);
     await this.removals.run(async () => {
       const container = await this.names.held(task, this.settings.fleet);
       if (container !== null) await this.removeContainer(container.Id);
@@ -272,12 +271,43 @@ export class DockerDriver implements Driver {
       );
     }
     this.cgroupNamespace ??= hasCgroupNamespaces((await this.engine.version()).ApiVersion);
-    await this.names.create(task, {
-      fleet: this.settings.fleet,
-      image: this.images.of(task),
-      cgroupNamespace: this.cgroupNamespace,
-      internal: this.isInternal(task),
-    });
+    const made = await this.createNamed(task, this.cgroupNamespace);
+    if (made === null) this.made.delete(task.allocation);
+    else this.made.set(task.allocation, made);
+  }
+
+  private async createNamed(task: TaskSpec, cgroupNamespace: boolean): Promise<string | null> {
+    const { fleet } = this.settings;
+    const settings = { fleet, image: this.images.of(task), cgroupNamespace, internal: this.isInternal(task) };
+    try {
+      return await this.names.create(task, settings);
+    } catch (error) {
+      if (error instanceof DriverError && error.fault === 'image-missing') this.images.forget(task);
+      throw error;
+    }
+  }
+
+  /** Starts what this process has just made, whose name and state need not be looked at. Null when there is none. */
+  private async startMade(task: TaskSpec): Promise<string | null> {
+    const id = this.made.get(task.allocation);
+    if (id === undefined) return null;
+    // Once only: after whatever becomes of it, it is looked at.
+    this.made.delete(task.allocation);
+    await this.engine.start(id);
+    return id;
+  }
+
+  private async startHeld(task: TaskSpec): Promise<string> {
+    const container = await this.names.held(task, this.settings.fleet);
+    if (container === null) {
+      throw new DriverError('task-missing', `allocation ${task.allocation} has no container`, false);
+    }
+    // By id: should the name have passed to another allocation since, this fails instead of starting that one.
+    if (!isAlive(container)) {
+      this.memory.forget(container.Id);
+      await this.engine.start(container.Id);
+    }
+    return container.Id;
   }
 
   private async allocationOf(task: TaskRef): Promise<string | null> {
@@ -289,11 +319,12 @@ export class DockerDriver implements Driver {
   private async removeContainer(id: string): Promise<void> {
     this.meter.forget(id);
     this.memory.killing(id);
-    for (let attempt = 0; attempt < REMOVE_ATTEMPTS_MAX; attempt += 1) {
+    const giveUp_ms = this.clock.monotonicMs() + REMOVE_MS_MAX;
+    do {
       if ((await this.engine.removeContainer(id, true)) === 'gone') return;
       // A removal is under way, ours of before perhaps.
       await pause(this.clock, REMOVE_PAUSE_MS, this.closing.signal);
-    }
+    } while (this.clock.monotonicMs() < giveUp_ms);
     throw new DriverError('engine-timeout', `container ${id} is not gone yet`, true);
   }
 }

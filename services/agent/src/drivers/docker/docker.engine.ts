@@ -148,13 +148,15 @@ export class DockerEngine {
   async createContainer(
     name: string,
     spec: ContainerSpec,
-  ): Promise<{ readonly warnings: readonly string[] } | 'name-taken'> {
+  ): Promise<{ readonly id: string; readonly warnings: readonly string[] } | 'name-taken'> {
     const { status, body } = await this.change(`create ${name}`, 'POST', '/containers/create', {
       query: { name },
       body: spec,
       prepared: [409],
     });
-    return status === 409 ? 'name-taken' : { warnings: read(answers.Created, body, 'create').Warnings ?? [] };
+    if (status === 409) return 'name-taken';
+    const { Id: id, Warnings } = read(answers.Created, body, 'create');
+    return { id, warnings: Warnings ?? [] };
   }
 
   async container(idOrName: string, signal?: AbortSignal): Promise<answers.Container | null> {

@@ -1,5 +1,6 @@
 import { Name, type RuntimeName, type RuntimeRef } from '#libs/contracts';
 import { defaultTimeouts, type EngineTimeouts } from './docker.engine.js';
+import type { StartLimitBounds } from '../start-limit.js';
 import { imageReference, type ImageReference } from './image-reference.js';
 import { parseSubnet, slots, type Subnet } from './subnets.js';
 
@@ -18,7 +19,8 @@ export interface DockerDriverOptions {
   readonly pull?: boolean;
   /** Where networks get their /29 from. Default 10.201.0.0/16, room for 8,192. */
   readonly addressPool?: string;
-  /** Default 4: more gain nothing and make each start slower (moby#42096). */
+  /** Least and most pieces of start work at the engine at a time, see `StartLimit`. Default 2 and 8. */
+  readonly startsParallelMin?: number;
   readonly startsParallelMax?: number;
   /** Runtimes whose network leads out of the host. Default none: every network is internal. */
   readonly egress?: readonly RuntimeName[];
@@ -34,7 +36,7 @@ export interface DockerSettings {
   readonly images: ReadonlyMap<RuntimeRef, ImageReference>;
   readonly pull: boolean;
   readonly pool: Subnet;
-  readonly startsParallelMax: number;
+  readonly startsParallel: StartLimitBounds;
   readonly egress: ReadonlySet<RuntimeName>;
   readonly botsMax: number;
   readonly timeouts: EngineTimeouts;
@@ -60,11 +62,18 @@ export function dockerSettings(options: DockerDriverOptions): DockerSettings {
     images,
     pull: options.pull ?? false,
     pool,
-    startsParallelMax: options.startsParallelMax ?? 4,
+    startsParallel: startsParallelOf(options),
     egress: new Set(options.egress ?? []),
     botsMax: Math.min(options.botsMax ?? BOTS_MAX, slots(pool)),
     timeouts: { ...defaultTimeouts, ...options.timeouts },
   };
+}
+
+function startsParallelOf({
+  startsParallelMin,
+  startsParallelMax = 8,
+}: DockerDriverOptions): StartLimitBounds {
+  return { min: Math.min(startsParallelMin ?? 2, startsParallelMax), max: startsParallelMax };
 }
 
 /** The most that may wait for a turn at the engine. */

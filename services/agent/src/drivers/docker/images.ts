@@ -1,7 +1,11 @@
+import type { Clock } from '#libs/clock';
 import { runtimeRef, type RuntimeName, type RuntimeRef } from '#libs/contracts';
 import { DriverError } from '../driver.js';
 import type { DockerEngine } from './docker.engine.js';
 import type { ImageReference } from './image-reference.js';
+
+/** To look at an image takes the engine as long as to make a small thing, and forty bots that start want the same one. */
+const SEEN_MS_MAX = 30_000;
 
 /** What says which image runs: a `TaskSpec` does. */
 interface ImageChoice {
@@ -11,6 +15,8 @@ interface ImageChoice {
 
 /** The images of this host's runtimes and their versions: an allow-list. */
 export class Images {
+  /** When an image was last seen on this host, monotonic; by its text. As many as are configured. */
+  private readonly seen_ms = new Map<string, number>();
   /** Pulls under way: ten bots that want one image fetch it once. */
   private readonly pulls = new Map<string, Promise<void>>();
 
@@ -18,6 +24,7 @@ export class Images {
     private readonly engine: DockerEngine,
     private readonly references: ReadonlyMap<RuntimeRef, ImageReference>,
     private readonly pull: boolean,
+    private readonly clock: Clock,
   ) {}
 
   /** The configured image. Throws `image-missing` when this host does not offer the runtime in this version. */
@@ -37,12 +44,26 @@ export class Images {
   /** Makes sure that the engine has the runtime's image. */
   async ensure(choice: ImageChoice): Promise<void> {
     const reference = this.reference(choice);
-    if ((await this.engine.image(reference.text)) !== null) return;
+    if (this.wasSeen(reference)) return;
+    if ((await this.engine.image(reference.text)) !== null) {
+      this.seen_ms.set(reference.text, this.clock.monotonicMs());
+      return;
+    }
     if (!this.mayPull(reference)) {
       const text = `image ${reference.text} of runtime ${runtimeRef(choice.runtime, choice.version)} is not on this host: load it, or configure a digest and allow pulling`;
       throw new DriverError('image-missing', text, false);
     }
     await this.pullOnce(reference.text);
+  }
+
+  /** To be told when the engine does not have it after all. */
+  forget(choice: ImageChoice): void {
+    this.seen_ms.delete(this.reference(choice).text);
+  }
+
+  private wasSeen({ text }: ImageReference): boolean {
+    const seen_ms = this.seen_ms.get(text);
+    return seen_ms !== undefined && this.clock.monotonicMs() - seen_ms < SEEN_MS_MAX;
   }
 
   private mayPull(reference: ImageReference): boolean {

@@ -25,20 +25,21 @@ export class NameMutex {
     private readonly log: DriverLog,
   ) {}
 
-  async create(task: TaskSpec, settings: ContainerSettings): Promise<void> {
+  /** The id of a container made just now; null when it was there before, in whatever state. */
+  async create(task: TaskSpec, settings: ContainerSettings): Promise<string | null> {
     const name = containerName(task.account);
     const spec = containerSpec(task, settings);
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
       const outcome = await this.engine.createContainer(name, spec);
       if (outcome !== 'name-taken') {
-        const { warnings } = outcome;
+        const { id, warnings } = outcome;
         if (warnings.length > 0) this.log.warn({ container: name, warnings }, 'engine warned at create');
-        return;
+        return id;
       }
       const holder = await this.engine.container(name);
       // Gone in between: the name may be free now.
       if (holder === null) continue;
-      if (isOf(task, settings.fleet, holder)) return;
+      if (isOf(task, settings.fleet, holder)) return null;
       await this.evict(holder, task, settings.fleet);
     }
     throw new DriverError('name-taken', `the name ${name} was not free in ${ATTEMPTS_MAX} attempts`, true);
