@@ -86,6 +86,7 @@ export class BenchFleet {
     await this.startService('scheduler', {
       TRADEFLEET_DATABASE_URL_FILE: databaseUrl,
       TRADEFLEET_SIGNING_KEY_PATH: keyPath,
+      TRADEFLEET_HOST_JOIN: 'open',
     });
     await this.untilAnswered('the scheduler');
     await this.startService('audit', {

@@ -1,9 +1,11 @@
 import { GatewayClient } from '#libs/client';
 import { type Clock, SystemClock } from '#libs/clock';
+import { ProblemError } from '#libs/contracts';
 import { EmbeddedPostgres, readBootstrapRecord } from '#libs/testing';
 import { rm } from 'node:fs/promises';
 import type { StartArguments } from './arguments.js';
 import { fleetKeys, type FleetKeys } from './fleet.keys.js';
+import { writeFileAtomically } from './files.js';
 import type { FleetPaths } from './fleet.paths.js';
 import { ManagedProcess } from './managed.process.js';
 import { writeNatsConfig } from './nats.config.js';
@@ -14,6 +16,7 @@ import {
   agentEnvironment,
   type Address,
   fleetName,
+  joinTokenPath,
   runRoot,
   serviceEnvironment,
 } from './service.environment.js';
@@ -88,6 +91,7 @@ export class LocalFleet {
     await this.progress.step('audit, secrets and agents', async (update) => {
       await this.startService('audit');
       await this.startService('secrets');
+      await Promise.all(this.hosts.map(async (host) => this.invite(host)));
       for (const host of this.hosts) await this.startAgent(host);
       await this.untilReady(['audit', 'secrets'], update, signal);
       await this.untilHostsReady(update, signal);
@@ -147,6 +151,18 @@ export class LocalFleet {
       serviceEnvironment(name, this.address(), this.paths, this.keys),
       service_stop_ms,
     );
+  }
+
+  /** Gets a host that is not known yet the token it joins with. */
+  private async invite(host: string): Promise<void> {
+    try {
+      await this.gateway.call('hosts.get', { name: host });
+    } catch (error) {
+      if (!(error instanceof ProblemError) || error.code !== 'host_not_found') throw error;
+      const { token } = await this.gateway.call('hosts.invite', { name: host });
+      if (token === null) throw new Error(`The invitation of ${host} was answered without its token`);
+      writeFileAtomically(joinTokenPath(this.paths, host), `${token}\n`);
+    }
   }
 
   private async startAgent(host: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { readBootstrapRecord } from '#libs/testing';
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { StartArguments } from './arguments.js';
@@ -68,6 +69,10 @@ export function agentEnvironment(
     TRADEFLEET_HOST: host,
     TRADEFLEET_FLEET: fleetName(paths.state),
     TRADEFLEET_STATE_DIR: paths.host(host),
+    // A host that is known by its key needs none.
+    ...(existsSync(joinTokenPath(paths, host))
+      ? { TRADEFLEET_JOIN_TOKEN_FILE: joinTokenPath(paths, host) }
+      : {}),
     TRADEFLEET_RUN_ROOT: join(runRoot(paths.state), host),
     TRADEFLEET_DRIVER: driver,
     TRADEFLEET_SCHEDULER_PUBLIC_KEY_FILE: keys.schedulerPublicKeyPath,
@@ -81,6 +86,9 @@ export function agentEnvironment(
 export function fleetName(state: string): string {
   return `local-${createHash('sha256').update(state).digest('hex').slice(0, 8)}`;
 }
+
+/** The token a host joins with; once used it is worth nothing. */
+export const joinTokenPath = (paths: FleetPaths, host: string): string => paths.key(`join-token-${host}`);
 
 /** Where the agents keep what their containers read: in memory, because credentials pass through it. */
 export const runRoot = (state: string): string => join('/dev/shm', fleetName(state));

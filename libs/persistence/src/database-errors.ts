@@ -2,6 +2,7 @@ import { QueryFailedError } from 'typeorm';
 
 /** SQLSTATE codes this library acts on (PostgreSQL, appendix A). */
 const sqlState = {
+  foreignKeyViolation: '23503',
   uniqueViolation: '23505',
   serializationFailure: '40001',
   deadlockDetected: '40P01',
@@ -17,6 +18,10 @@ export function isUniqueViolation(error: unknown, constraintName?: string): bool
   const { code, constraint } = databaseError(error);
   return code === sqlState.uniqueViolation && (constraintName === undefined || constraint === constraintName);
 }
+
+/** Whether a row was refused, or kept from being deleted, because of a reference to it. */
+export const isForeignKeyViolation = (error: unknown): boolean =>
+  databaseError(error).code === sqlState.foreignKeyViolation;
 
 /** Whether the same transaction may well succeed when it is run again at once. */
 export function isTransactionConflict(error: unknown): boolean {

@@ -1,5 +1,5 @@
 import { secret } from '#libs/config';
-import { Labels, Name, PublicJwk, RuntimeRef } from '#libs/contracts';
+import { JoinToken, Labels, Name, PublicJwk, RuntimeName, RuntimeRef } from '#libs/contracts';
 import { logLevels } from '#libs/telemetry';
 import { z } from 'zod';
 
@@ -32,6 +32,12 @@ export const AgentConfig = z.strictObject({
   /** Public key of the scheduler as a JWK: commands and answers it did not sign are refused. */
   schedulerPublicKey: SchedulerPublicKeys,
 
+  /**
+   * Lets this agent join as this host, once (`tradefleet hosts invite`). Sent until it is registered; afterwards the
+   * host is known by its key. Best named by file: a used one is worth nothing and may stay there.
+   */
+  joinToken: secret(JoinToken).optional(),
+
   /** Keys and state of this agent, mode 0700; made at the first start. Not to be shared or copied. */
   stateDir: z.string().min(1),
   /** Runtime directories of the bots, with their credentials: a tmpfs of this host alone. */
@@ -51,6 +57,8 @@ export const AgentConfig = z.strictObject({
   images: z.record(RuntimeRef, z.string().min(1)).default({}),
   /** Whether an image named by digest may be fetched from its registry. */
   imagesPull: z.boolean().default(false),
+  /** Runtimes whose bots reach out of this host, as to a broker. Every other bot has a network that leads nowhere. */
+  egress: z.array(RuntimeName).default([]),
   /** Where bots get their networks from, a /29 each. */
   addressPool: z.string().min(1).default('10.201.0.0/16'),
   /** Containers being made and started at a time: between these bounds the agent finds what the engine takes. */

@@ -9,6 +9,7 @@ import { AGENT_CONFIG, type AgentConfig } from './agent.config.js';
 import { AgentLifecycle } from './agent.lifecycle.js';
 import { AllocationHooks } from './allocations/allocation.hooks.js';
 import { AllocationJournal } from './allocations/allocation.journal.js';
+import { AllocationRestarts } from './allocations/allocation.restarts.js';
 import { AllocationTakedown } from './allocations/allocation.takedown.js';
 import { AllocationsService } from './allocations/allocations.service.js';
 import { AwaitReadyHook } from './allocations/hooks/await-ready.hook.js';
@@ -18,6 +19,7 @@ import { PrepareImageHook } from './allocations/hooks/prepare-image.hook.js';
 import { PrepareNetworkHook } from './allocations/hooks/prepare-network.hook.js';
 import { PrepareVolumeHook } from './allocations/hooks/prepare-volume.hook.js';
 import { StartContainerHook } from './allocations/hooks/start-container.hook.js';
+import { StayHealthyHook } from './allocations/hooks/stay-healthy.hook.js';
 import { VerifyAllocationHook } from './allocations/hooks/verify-allocation.hook.js';
 import { WorkSlots } from './allocations/work-slots.js';
 import { CommandIntake } from './commands/command.intake.js';
@@ -120,7 +122,14 @@ const given = ({ config, identity, driver, clock, logger }: AgentParts): Provide
 ];
 
 const settings = ({ config, identity, driver, version }: AgentParts): Provider[] => [
-  { provide: HOST_FACTS, useValue: { agentVersion: version, labels: config.labels } satisfies HostFacts },
+  {
+    provide: HOST_FACTS,
+    useValue: {
+      agentVersion: version,
+      labels: config.labels,
+      joinToken: config.joinToken,
+    } satisfies HostFacts,
+  },
   {
     provide: HEARTBEAT_OPTIONS,
     useValue: {
@@ -157,8 +166,8 @@ const state = ({ config }: AgentParts): Provider[] => [
   EventSpool,
 ];
 
-const allocations = ({ config }: AgentParts): Provider[] => [
-  { provide: WorkSlots, useFactory: () => new WorkSlots(config.lanesWorkingMax) },
+const allocations = ({ config, clock }: AgentParts): Provider[] => [
+  { provide: WorkSlots, useFactory: () => new WorkSlots(config.lanesWorkingMax, clock) },
   VerifyAllocationHook,
   PrepareImageHook,
   PrepareNetworkHook,
@@ -167,8 +176,10 @@ const allocations = ({ config }: AgentParts): Provider[] => [
   CreateContainerHook,
   StartContainerHook,
   AwaitReadyHook,
+  StayHealthyHook,
   AllocationHooks,
   AllocationJournal,
+  AllocationRestarts,
   AllocationTakedown,
   AllocationsService,
 ];

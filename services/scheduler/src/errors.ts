@@ -84,7 +84,27 @@ export const refusal = {
   hostNotFound: (name: string) =>
     new ProblemError(
       'host_not_found',
-      `No host is named '${name}'. Correct the name, or start an agent under it; hosts.list names all.`,
+      `No host is named '${name}'. Correct the name, or invite it with hosts.invite; hosts.list names all.`,
+    ),
+
+  hostKnown: (name: string) =>
+    new ProblemError(
+      'invalid_transition',
+      `Host '${name}' has joined already. If its machine was installed anew, invite it with replaceKey; if it is ` +
+        'another machine, choose another name.',
+    ),
+
+  hostNotGone: (name: string, state: string, bots: number) =>
+    new ProblemError(
+      'invalid_transition',
+      `Host '${name}' is ${state} and has ${bots} bots. Drain it, stop its agent, and wait until it is down and has ` +
+        'nothing; then send this again.',
+    ),
+
+  hostStillNamed: (name: string) =>
+    new ProblemError(
+      'invalid_transition',
+      `Host '${name}' is still part of something that has not ended. Wait for that, then send this again.`,
     ),
 
   hostNotReady: (name: string, state: string) =>

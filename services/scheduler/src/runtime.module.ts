@@ -8,6 +8,7 @@ import { AllocationService } from './allocations/allocation.service.js';
 import { BotQueueRepository } from './allocations/bot-queue.repository.js';
 import { HostLossRepository } from './allocations/host-loss.repository.js';
 import { ResendRepository } from './allocations/resend.repository.js';
+import { RetryRepository } from './allocations/retry.repository.js';
 import { BrokerUpkeep } from './broker/broker.upkeep.js';
 import { CommandFactory } from './commands/command.factory.js';
 import { HeartbeatController } from './heartbeats/heartbeat.controller.js';
@@ -19,14 +20,24 @@ import { HostDirectory } from './heartbeats/host.directory.js';
 import { LeaseTable } from './heartbeats/lease.table.js';
 import { RegistrationService } from './heartbeats/registration.service.js';
 import { RejectionLog } from './heartbeats/rejection.log.js';
-import { AdvisoryLockLeadership } from './leadership/advisory-lock.leadership.js';
+import { Messaging } from '#libs/messaging';
+import { LeaderLease } from './leadership/leader-lease.js';
+import { LeaderRowRepository } from './leadership/leader-row.repository.js';
+import { JoinAdmission } from './hosts/join-admission.js';
+import { JoinTokenRepository } from './hosts/join-token.repository.js';
 import { LeaderTransaction } from './leadership/leader-transaction.repository.js';
 import { LEADERSHIP } from './leadership/leadership.js';
+import { DrainRepository } from './moves/drain.repository.js';
+import { DrainService } from './moves/drain.service.js';
+import { MoveReconciler } from './moves/move.reconciler.js';
+import { MoveRepository } from './moves/move.repository.js';
+import { MoveService } from './moves/move.service.js';
+import { PreparationProjectionController } from './moves/preparation-projection.controller.js';
+import { PreparationProjectionService } from './moves/preparation-projection.service.js';
 import { OperationsModule } from './operations/operations.module.js';
 import { AllocationProjectionController } from './projection/allocation-projection.controller.js';
 import { AllocationProjectionService } from './projection/allocation-projection.service.js';
 import { DeleteReconciler } from './reconciliation/delete.reconciler.js';
-import { DrainReconciler } from './reconciliation/drain.reconciler.js';
 import { FleetReader } from './reconciliation/fleet.reader.js';
 import { HostLostReconciler } from './reconciliation/host-lost.reconciler.js';
 import { PlacementReconciler } from './reconciliation/placement.reconciler.js';
@@ -36,7 +47,12 @@ import { ReconciliationRepository } from './reconciliation/reconciliation.reposi
 import { ReplaceReconciler } from './reconciliation/replace.reconciler.js';
 import { ResendReconciler } from './reconciliation/resend.reconciler.js';
 import { StopReconciler } from './reconciliation/stop.reconciler.js';
-import { LEADERSHIP_DATABASE, type LeadershipDatabase } from './runtime.settings.js';
+import {
+  LEADERSHIP_DATABASE,
+  RUNTIME_SETTINGS,
+  type LeadershipDatabase,
+  type RuntimeSettings,
+} from './runtime.settings.js';
 import { SchedulerRuntime } from './scheduler.runtime.js';
 
 const reconcilers = [
@@ -45,9 +61,23 @@ const reconcilers = [
   ReplaceReconciler,
   DeleteReconciler,
   PlacementReconciler,
-  DrainReconciler,
+  MoveReconciler,
   ResendReconciler,
 ];
+
+function leaderLease(
+  { connectionString, holder }: LeadershipDatabase,
+  settings: RuntimeSettings,
+  messaging: Messaging,
+  clock: Clock,
+  logger: Logger,
+): LeaderLease {
+  // Two calls that hang still leave a lease to a third.
+  const callMs = Math.floor((settings.leaderLeaseMs - settings.leaderRenewMs) / 2);
+  const row = new LeaderRowRepository({ connectionString, callMs, clock, logger });
+  const isAble = (): boolean => messaging.isConnected();
+  return new LeaderLease({ row, holder, settings, clock, logger, isAble });
+}
 
 /**
  * What makes the fleet as it should be: leases, reconciliation, projection. Serves nothing and does nothing before
@@ -56,17 +86,17 @@ const reconcilers = [
 @Global()
 @Module({
   imports: [OperationsModule],
-  controllers: [HeartbeatController, AllocationCheckController, AllocationProjectionController],
+  controllers: [HeartbeatController, AllocationCheckController, AllocationProjectionController, PreparationProjectionController],
   providers: [
     {
       provide: LEADERSHIP,
-      inject: [LEADERSHIP_DATABASE, CLOCK, LOGGER],
-      useFactory: (database: LeadershipDatabase, clock: Clock, logger: Logger) =>
-        new AdvisoryLockLeadership(database, clock, logger),
+      inject: [LEADERSHIP_DATABASE, RUNTIME_SETTINGS, Messaging, CLOCK, LOGGER],
+      useFactory: leaderLease,
     },
     LeaderTransaction,
     AllocationRepository,
     AllocationAdvanceRepository,
+    RetryRepository,
     BotQueueRepository,
     HostLossRepository,
     ResendRepository,
@@ -78,10 +108,17 @@ const reconcilers = [
     HostDirectory,
     LeaseTable,
     RejectionLog,
+    JoinTokenRepository,
+    JoinAdmission,
     RegistrationService,
     AdvancePatience,
     HeartbeatService,
     AllocationProjectionService,
+    PreparationProjectionService,
+    MoveRepository,
+    MoveService,
+    DrainRepository,
+    DrainService,
     ReconciliationRepository,
     FleetReader,
     ...reconcilers,

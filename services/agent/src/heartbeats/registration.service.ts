@@ -5,11 +5,15 @@ import { LOGGER, type Logger } from '#libs/telemetry';
 import { isAbort } from '../errors.js';
 import { HOST_ABILITY, type HostAbility } from '../host/host-ability.js';
 import { Identity } from '../identity/identity.js';
+import { AgentDatabase } from '../state/agent.database.js';
+import { FactsRepository } from '../state/facts.repository.js';
 import { SignedExchange } from './signed-exchange.js';
 
 export interface HostFacts {
   readonly agentVersion: string;
   readonly labels: Labels;
+  /** Of an invitation to join. */
+  readonly joinToken?: string | undefined;
 }
 export const HOST_FACTS = Symbol('HostFacts');
 
@@ -21,11 +25,16 @@ const pause_ms_max = 10_000;
 /** Makes the host known to the scheduler. */
 @Injectable()
 export class RegistrationService {
+  /** The scheduler does not know this host, whatever this host remembers. */
+  #unknown = false;
+
   constructor(
     private readonly exchange: SignedExchange,
     private readonly identity: Identity,
     @Inject(HOST_ABILITY) private readonly ability: HostAbility,
     @Inject(HOST_FACTS) private readonly facts: HostFacts,
+    private readonly db: AgentDatabase,
+    private readonly remembered: FactsRepository,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -36,6 +45,7 @@ export class RegistrationService {
       signal.throwIfAborted();
       try {
         const answer = await this.#ask();
+        await this.#remember();
         this.logger.info(
           { host: this.identity.host, incarnation: this.identity.incarnation },
           'host registered',
@@ -61,6 +71,7 @@ export class RegistrationService {
       capacity: this.ability.capacity,
       signingKey: this.identity.signingKey.publicJwk,
       sealingKey: this.identity.sealingKey.publicJwk,
+      ...this.#joinToken(),
     };
     const answer = await this.exchange.ask(subjects.register(host), request, HostRegistered, timeout_ms);
     if (answer.host !== host || answer.incarnation !== incarnation) {
@@ -69,7 +80,23 @@ export class RegistrationService {
     return answer;
   }
 
+  /** A token goes over the wire only as long as it is needed. */
+  #joinToken(): { joinToken?: string } {
+    const { joinToken } = this.facts;
+    const isKnown = this.remembered.get('registered-key') === this.identity.signingKey.publicJwk.x;
+    return joinToken === undefined || (isKnown && !this.#unknown) ? {} : { joinToken };
+  }
+
+  async #remember(): Promise<void> {
+    this.#unknown = false;
+    const { x } = this.identity.signingKey.publicJwk;
+    if (this.remembered.get('registered-key') === x) return;
+    await this.db.commit(() => this.remembered.set('registered-key', x));
+  }
+
   #explain(error: unknown): void {
+    // It was removed from the fleet, or the fleet's database is another one.
+    if (error instanceof ProblemError && error.code === 'join_token_invalid') this.#unknown = true;
     if (error instanceof ProblemError && error.retry) {
       this.logger.warn({ code: error.code }, 'registration is tried again');
     } else {

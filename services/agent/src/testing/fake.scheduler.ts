@@ -56,6 +56,8 @@ export class FakeScheduler {
   answerDelayMs = 0;
   /** Changes an answer before it is signed. */
   spoil: (answer: HeartbeatAck) => HeartbeatAck = (answer) => answer;
+  /** Answers of the scheduler before it registers. */
+  registerRefusals: ProblemError[] = [];
   /** Refuses heartbeats with this. */
   refusal: ProblemError | null = null;
   password = 'correct horse battery staple';
@@ -171,6 +173,8 @@ export class FakeScheduler {
   async #register(body: HostRegister, context: RequestContext): Promise<SignedReply<HostRegistered>> {
     await verifySignature(context.rawBody, context.headers[signatureHeader], body.signingKey);
     this.registrations.push(body);
+    const refusal = this.registerRefusals.shift();
+    if (refusal !== undefined) throw refusal;
     return new SignedReply({
       host: body.host,
       incarnation: body.incarnation,

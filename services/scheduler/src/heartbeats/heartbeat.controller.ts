@@ -20,6 +20,7 @@ const audited: ReadonlySet<ErrorCode> = new Set([
   'wrong_host',
   'bad_signature',
   'host_key_mismatch',
+  'join_token_invalid',
   'host_superseded',
 ]);
 

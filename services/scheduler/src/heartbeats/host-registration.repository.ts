@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { HostRegister, HostState, PublicJwk } from '#libs/contracts';
 import { DataSource } from 'typeorm';
+import { liveStatesSql } from '../allocations/allocation.states.sql.js';
 import type { Transaction } from '#libs/persistence';
 
 /** What a host is known by. */
@@ -38,8 +39,8 @@ export class HostRegistrationRepository {
   async insert(tx: Transaction, host: HostRegister, now: Date): Promise<boolean> {
     const rows = await tx.query<unknown[]>(
       `INSERT INTO scheduler.hosts (name, state, driver, runtimes, labels, cpu_millis, memory_mib, bots_max,
-         agent_version, incarnation, signing_key, sealing_key, registered_at, last_heartbeat_at)
-       VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+         agent_version, incarnation, fingerprint, signing_key, sealing_key, registered_at, last_heartbeat_at)
+       VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
        ON CONFLICT (name) DO NOTHING RETURNING name`,
       [...this.values(host), JSON.stringify(host.signingKey), JSON.stringify(host.sealingKey), now],
     );
@@ -60,9 +61,28 @@ export class HostRegistrationRepository {
   async update(tx: Transaction, host: HostRegister, now: Date): Promise<void> {
     await tx.query(
       `UPDATE scheduler.hosts SET driver = $2, runtimes = $3, labels = $4, cpu_millis = $5, memory_mib = $6,
-         bots_max = $7, agent_version = $8, incarnation = $9, sealing_key = $10, registered_at = $11
+         bots_max = $7, agent_version = $8, incarnation = $9, fingerprint = coalesce($10, fingerprint),
+         sealing_key = $11, registered_at = $12
        WHERE name = $1`,
       [...this.values(host), JSON.stringify(host.sealingKey), now],
+    );
+  }
+
+  /** Whether nothing of the host can run or come back: it is down, and all it had has ended. */
+  async isGone(tx: Transaction, host: string): Promise<boolean> {
+    const rows = await tx.query<unknown[]>(
+      `SELECT 1 FROM scheduler.hosts h WHERE h.name = $1 AND h.state = 'down' AND NOT EXISTS (
+         SELECT 1 FROM scheduler.allocations a WHERE a.host = h.name AND a.state IN (${liveStatesSql}))`,
+      [host],
+    );
+    return rows.length > 0;
+  }
+
+  /** Binds the name to another key. */
+  async replaceKey(tx: Transaction, host: string, signingKey: PublicJwk): Promise<void> {
+    await tx.query(
+      'UPDATE scheduler.hosts SET signing_key = $2, generation = generation + 1 WHERE name = $1',
+      [host, JSON.stringify(signingKey)],
     );
   }
 
@@ -101,6 +121,7 @@ export class HostRegistrationRepository {
       bots,
       host.agentVersion,
       host.incarnation,
+      host.fingerprint === undefined ? null : JSON.stringify(host.fingerprint),
     ];
   }
 }

@@ -3,8 +3,9 @@ import type { PublicJwk } from '#libs/contracts';
 import { HostRegistrationRepository, type HostIdentity } from './host-registration.repository.js';
 
 /**
- * Keys and incarnations of registered hosts, in the leader's memory. Right without expiry: a host's key never changes,
- * and its incarnation changes only by a registration with this leader, which ends with `learn`.
+ * Keys and incarnations of registered hosts, in the leader's memory. Right without expiry: both change only by a
+ * registration with this leader, which ends with `learn`. One that was removed is known here for longer, which gives it
+ * no rights: what it says is compared with the database, which has forgotten it.
  */
 @Injectable()
 export class HostDirectory {

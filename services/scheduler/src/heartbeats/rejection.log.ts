@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import type { ErrorCode } from '#libs/contracts';
-import { Outbox } from '#libs/persistence';
+import { Outbox, type NewEvent } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { LeaderTransaction } from '../leadership/leader-transaction.repository.js';
 
@@ -19,7 +19,7 @@ export interface Rejection {
 const quiet_ms = 60_000;
 const remembered_max = 10_000;
 
-/** Has what does not verify audited: `tradefleet.message.rejected`. Bounded, because anyone can send rubbish. */
+/** Has what does not verify audited: `tradefleet.message.rejected`, `tradefleet.host.join-refused`. Bounded, because anyone can send rubbish. */
 @Injectable()
 export class RejectionLog {
   private readonly recorded = new Map<string, number>();
@@ -36,12 +36,7 @@ export class RejectionLog {
     const fresh = rejections.filter((rejection) => this.isFresh(rejection));
     if (fresh.length === 0) return;
     for (const rejection of fresh) this.logger.warn({ ...rejection }, 'a message of a host was rejected');
-    const events = fresh.map((rejection) => ({
-      type: 'tradefleet.message.rejected' as const,
-      id: rejection.host,
-      actor: 'service:scheduler',
-      data: { ...rejection, command: null },
-    }));
+    const events = fresh.map(eventOf);
     try {
       await this.transaction.run(async (tx) => this.outbox.events(tx, events));
     } catch (error) {
@@ -59,4 +54,12 @@ export class RejectionLog {
     this.recorded.set(key, now_ms);
     return true;
   }
+}
+
+function eventOf(rejection: Rejection): NewEvent {
+  const { host, code, detail } = rejection;
+  const of = { id: host, actor: 'service:scheduler' };
+  return code === 'join_token_invalid'
+    ? { ...of, type: 'tradefleet.host.join-refused', data: { host, code, detail } }
+    : { ...of, type: 'tradefleet.message.rejected', data: { ...rejection, command: null } };
 }

@@ -3,12 +3,14 @@ import {
   type Host,
   type HostFingerprint,
   type HostState,
+  type Labels,
   type PublicJwk,
   type RuntimeRef,
 } from '#libs/contracts';
+import { isForeignKeyViolation, type Transaction } from '#libs/persistence';
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import type { Transaction } from '#libs/persistence';
+import { refusal } from '../errors.js';
 
 interface HostRow {
   name: string;
@@ -64,6 +66,24 @@ export class HostRepository {
       name,
     ]);
     return rows.length > 0;
+  }
+
+  /** Forgets it. Throws `invalid_transition` when something else still refers to it. */
+  async remove(tx: Transaction, name: string): Promise<void> {
+    try {
+      await tx.query('DELETE FROM scheduler.hosts WHERE name = $1', [name]);
+    } catch (error) {
+      if (isForeignKeyViolation(error)) throw refusal.hostStillNamed(name);
+      throw error;
+    }
+  }
+
+  /** Writes the labels an operator gave it, whole; one generation on. */
+  async label(tx: Transaction, name: string, labels: Labels): Promise<void> {
+    await tx.query(
+      'UPDATE scheduler.hosts SET operator_labels = $2, generation = generation + 1 WHERE name = $1',
+      [name, JSON.stringify(labels)],
+    );
   }
 
   async page(after: string | undefined, rows_max: number): Promise<Host[]> {

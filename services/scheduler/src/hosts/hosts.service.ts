@@ -1,10 +1,11 @@
-import type { ApiParsed, ApiResponse, Host } from '#libs/contracts';
+import { Labels, type ApiParsed, type ApiResponse, type Host } from '#libs/contracts';
 import { Injectable } from '@nestjs/common';
 import { refusal } from '../errors.js';
 import { ObservationStore } from '../heartbeats/observation.store.js';
 import { OperationTracker } from '../operations/operation.tracker.js';
 import type { Asker } from '../requests/asker.js';
 import type { Change } from '../requests/change.js';
+import { sameJson } from '../requests/canonical-json.js';
 import { ChangesService } from '../requests/changes.service.js';
 import { pageOf } from '../requests/page.js';
 import { HostRepository } from './host.repository.js';
@@ -60,6 +61,24 @@ export class HostsService {
         bots.map(({ bot }) => bot),
       );
       return host;
+    });
+  }
+
+  /** An operator's labels win over those of the agent, which come to light again when they are taken away. */
+  async label(request: ApiParsed<'hosts.label'>, asker: Asker): Promise<Host> {
+    const { set, unset } = request;
+    return await this.changes.carryOut('hosts.label', request, asker, async (change) => {
+      const { name, incarnation, operatorLabels } = await this.hold(change, request);
+      const kept = Object.entries(operatorLabels).filter(([label]) => !unset.includes(label));
+      const labels = Labels.safeParse({ ...Object.fromEntries(kept), ...set });
+      if (!labels.success)
+        throw refusal.invalid([{ path: 'set', message: 'an operator may give a host at most 32 labels' }]);
+      if (!sameJson(labels.data, operatorLabels)) {
+        await this.hosts.label(change.tx, name, labels.data);
+        const data = { host: name, incarnation, reason: null, set, unset };
+        await change.event('tradefleet.host.labelled', name, data);
+      }
+      return await this.read(name, change);
     });
   }
 

@@ -31,12 +31,14 @@ export class ChangesService {
    * Carries out `work` once for each idempotency key, and gives the first answer again to the same request. A refused
    * request leaves nothing, so its key may be used again. `work` may be run again after a deadlock: it must do nothing
    * outside of its transaction.
+   * @param remembered what is stored of an answer with a secret in it, and given the second time
    */
   async carryOut<N extends WriteName>(
     name: N,
     request: ApiParsed<N> & { idempotencyKey?: string | undefined },
     asker: Asker,
     work: (change: Change) => Promise<ApiResponse<N>>,
+    { remembered = (answer) => answer }: { remembered?: (answer: ApiResponse<N>) => ApiResponse<N> } = {},
   ): Promise<ApiResponse<N>> {
     const answer = await this.transactions.run(async (tx) => {
       const change = new Change(tx, asker, this.outbox);
@@ -44,16 +46,17 @@ export class ChangesService {
       if (key === undefined) return await work(change);
 
       const requestHash = canonicalHash(body);
-      const remembered = await this.idempotency.hold(tx, key);
-      if (remembered !== null) {
-        if (remembered.operationName !== name || remembered.requestHash !== requestHash) {
-          throw refusal.idempotencyKeyReused(remembered.operationName);
+      const before = await this.idempotency.hold(tx, key);
+      if (before !== null) {
+        if (before.operationName !== name || before.requestHash !== requestHash) {
+          throw refusal.idempotencyKeyReused(before.operationName);
         }
-        return remembered.response as ApiResponse<N>;
+        return before.response as ApiResponse<N>;
       }
-      const response = await work(change);
+      const answer = await work(change);
+      const response = remembered(answer);
       await this.idempotency.remember(tx, key, { operationName: name, requestHash, response });
-      return response;
+      return answer;
     });
     this.relay.wake();
     this.reconciler.wake(name);
