@@ -199,7 +199,7 @@ describe.each(harnesses)('the %s driver', (name, createHarness) => {
     expect(handles).toContainEqual(running);
     expect(handles.map(({ allocation }) => allocation)).toContain(created.allocation);
     expect(unreadable).toEqual([]);
-    expect(await harness.driver(uniqueName('host')).recover()).toEqual({ handles: [], unreadable: [] });
+    expect(await harness.driver(uniqueName('host')).recover()).toMatchObject({ handles: [], unreadable: [] });
 
     expect((await after.inspect(running)).state).toBe('running');
     const waiting = after.wait(running, LONG);

@@ -47,10 +47,35 @@ export interface TaskHandle extends TaskRef {
   readonly runtime: RuntimeName;
 }
 
-/** Ours by its host label, but what it runs for cannot be told: kill and destroy it. */
+/** Ours by its labels of fleet and host, but what it runs for cannot be told: kill and destroy it. */
 export interface UnreadableTask extends TaskRef {
   /** What is wrong with it, for people. */
   readonly why: string;
+}
+
+/** Called like a bot, and not this fleet's: to be told of, never touched. */
+export interface ForeignTask extends TaskRef {
+  readonly name: string;
+  readonly why: string;
+}
+
+/** A volume of this fleet, kept from one allocation of its account to the next. */
+export interface KeptVolume {
+  readonly name: string;
+  readonly account: string;
+  /** A container has it, also one that has ended or is another host's; or it was prepared within the last hour. */
+  readonly inUse: boolean;
+}
+
+/** What outlives allocations on a host; housekeeping alone removes it. */
+export interface DriverStores {
+  survey(): Promise<{ volumes: KeptVolume[]; foreign: ForeignTask[] }>;
+  /** False when somebody has come to need it. Asks nobody before the call is under way: decide, then call at once. */
+  removeVolume(volume: KeptVolume): Promise<boolean>;
+  /** Images that this driver has fetched since it was made. */
+  fetched(): readonly string[];
+  /** False when a container needs it. */
+  removeImage(reference: string): Promise<boolean>;
 }
 
 export interface TaskStatus {
@@ -89,6 +114,19 @@ export interface TaskEvent {
   readonly allocation: string;
 }
 
+/** All that `recover` has found. */
+export interface Recovered {
+  readonly handles: TaskHandle[];
+  readonly unreadable: UnreadableTask[];
+  /** Ids of those that run or are paused, where the driver knows without looking at each. */
+  readonly alive?: ReadonlySet<string>;
+}
+
+/** Asked anew for each thing that may go, when it is about to. */
+export interface LiveAllocations {
+  has(allocation: string): boolean;
+}
+
 /** The steps `prepare` takes one by one, so that each is a hook of its own and can be repeated. */
 export type PrepareStep = 'image' | 'network' | 'volume' | 'create';
 
@@ -118,12 +156,12 @@ export interface Driver {
    */
   prepare(step: PrepareStep, task: TaskSpec): Promise<void>;
   /**
-   * Starts what `create` made; at most `starts_parallel_max` at a time on one host. A running task is left alone, one
+   * Starts what `create` made; a bounded number at a time on one host. A running task is left alone, one
    * that has ended is started again. Throws `task-missing` when there is nothing to start.
    */
   start(task: TaskSpec): Promise<TaskHandle>;
   /** Every task with our labels on this host, whatever its state. What cannot be read is reported, not skipped. */
-  recover(): Promise<{ handles: TaskHandle[]; unreadable: UnreadableTask[] }>;
+  recover(): Promise<Recovered>;
   /** Resolves when the task has ended; survives reconnects of the engine. Rejects only on abort. */
   wait(handle: TaskHandle, signal: AbortSignal): Promise<TaskExit>;
   /** SIGTERM, then SIGKILL after the grace; resolves when it is dead. */
@@ -141,7 +179,9 @@ export interface Driver {
    * Removes what is left on this host of allocations that are not in `live` and have no task any more (networks,
    * records of ended processes). Returns how many things went.
    */
-  sweep(live: ReadonlySet<string>): Promise<number>;
+  sweep(live: LiveAllocations): Promise<number>;
+  /** Null, or none: with a driver that keeps nothing. */
+  readonly stores?: DriverStores | null;
   inspect(handle: TaskHandle): Promise<TaskStatus>;
   /** Zero for a task that does not run. Throws `task-missing`. */
   stats(handle: TaskHandle): Promise<TaskStats>;

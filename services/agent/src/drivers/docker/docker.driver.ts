@@ -6,8 +6,10 @@ import {
   type Driver,
   type DriverLog,
   type Fingerprint,
+  type LiveAllocations,
   type LogLine,
   type PrepareStep,
+  type Recovered,
   type TaskEvent,
   type TaskExit,
   type TaskHandle,
@@ -20,7 +22,7 @@ import {
 import { pause } from '../pause.js';
 import { Semaphore } from '../semaphore.js';
 import { StartQueue } from '../start-queue.js';
-import { RUN_USER, volumeName } from './container-spec.js';
+import { RUN_USER } from './container-spec.js';
 import { DockerEngine } from './docker.engine.js';
 import {
   dockerSettings,
@@ -32,10 +34,11 @@ import type { Container } from './engine-answers.js';
 import { EventWatch } from './event-watch.js';
 import { fingerprintOf, hasCgroupNamespaces } from './fingerprint.js';
 import { Images } from './images.js';
-import { accountLabelsOf, label, readLabels } from './labels.js';
+import { label, readLabels } from './labels.js';
 import { MemoryVerdicts } from './memory-verdicts.js';
 import { NameMutex } from './name-mutex.js';
 import { Networks } from './networks.js';
+import { DockerStores } from './stores.js';
 import { sampleOf } from './usage.js';
 
 /** A wait is asked anew so often, so that a connection nobody answers on is noticed. */
@@ -55,6 +58,7 @@ export class DockerDriver implements Driver {
   readonly usesRunDir = true;
   private readonly settings: DockerSettings;
   private readonly engine: DockerEngine;
+  readonly stores: DockerStores;
   private readonly images: Images;
   private readonly networks: Networks;
   private readonly names: NameMutex;
@@ -76,6 +80,7 @@ export class DockerDriver implements Driver {
     this.settings = settings;
     this.engine = new DockerEngine(settings.socketPath, settings.timeouts);
     this.images = new Images(this.engine, settings.images, settings.pull, clock);
+    this.stores = new DockerStores(this.engine, settings.fleet, this.images, clock);
     this.networks = new Networks(this.engine, settings.fleet, settings.pool);
     this.names = new NameMutex(this.engine, log);
     this.memory = new MemoryVerdicts(this.engine, clock);
@@ -98,7 +103,7 @@ export class DockerDriver implements Driver {
       case 'network':
         return this.starts.run('network', () => this.networks.ensure(task, this.isInternal(task)));
       case 'volume':
-        return this.ensureVolume(task);
+        return this.stores.ensureVolume(task);
       case 'create':
         return this.starts.run('create', () => this.create(task));
     }
@@ -112,14 +117,14 @@ export class DockerDriver implements Driver {
     });
   }
 
-  async recover(): Promise<{ handles: TaskHandle[]; unreadable: UnreadableTask[] }> {
-    const containers = await this.engine.containers({ label: [`${label.host}=${this.settings.host}`] });
+  async recover(): Promise<Recovered> {
+    // By fleet, too: another one may call its host the same.
+    const containers = await this.engine.containers({ label: this.ownLabels() });
     const handles: TaskHandle[] = [];
     const unreadable: UnreadableTask[] = [];
-    for (const { Id: id, Labels, Names } of containers) {
-      // Another fleet may call its host the same.
-      const fleet = Labels?.[label.fleet];
-      if (fleet !== undefined && fleet !== this.settings.fleet) continue;
+    const alive = new Set<string>();
+    for (const { Id: id, Labels, Names, State } of containers) {
+      if (['running', 'paused', 'restarting'].includes(State)) alive.add(id);
       const read = readLabels(Labels ?? {});
       if ('why' in read) {
         unreadable.push({ id, why: `container ${Names?.[0]?.slice(1) ?? id}: ${read.why}` });
@@ -128,7 +133,7 @@ export class DockerDriver implements Driver {
       const { allocation, account, bot, tenant, epoch, runtime } = read;
       handles.push({ id, allocation, account, bot, tenant, epoch, runtime });
     }
-    return { handles, unreadable };
+    return { handles, unreadable, alive };
   }
 
   async wait(handle: TaskHandle, signal: AbortSignal): Promise<TaskExit> {
@@ -187,7 +192,7 @@ export class DockerDriver implements Driver {
     });
   }
 
-  async sweep(live: ReadonlySet<string>): Promise<number> {
+  async sweep(live: LiveAllocations): Promise<number> {
     const leftovers = await this.networks.allocations(this.settings.host);
     const { handles } = await this.recover();
     const present = new Set(handles.map((handle) => handle.allocation));
@@ -248,18 +253,6 @@ export class DockerDriver implements Driver {
 
   private isInternal(task: TaskSpec): boolean {
     return !this.settings.egress.has(task.runtime);
-  }
-
-  private async ensureVolume(task: TaskSpec): Promise<void> {
-    const name = volumeName(this.settings.fleet, task.account);
-    const { Labels } = await this.engine.volume(name, accountLabelsOf(task, this.settings.fleet));
-    // A volume may hold another tenant's terminal profile, should the account's name have been used before.
-    if (Labels?.[label.fleet] === this.settings.fleet && Labels[label.tenant] === task.tenant) return;
-    throw new DriverError(
-      'engine-refused',
-      `volume ${name} exists and is not tenant ${task.tenant}'s`,
-      false,
-    );
   }
 
   private async create(task: TaskSpec): Promise<void> {

@@ -137,6 +137,27 @@ export class DockerEngine {
     });
   }
 
+  async volumes(filters: Filters): Promise<answers.Volume[]> {
+    const { body } = await this.look('list volumes', '/volumes', { query: { filters } });
+    return read(answers.VolumeList, body, 'volumes').Volumes ?? [];
+  }
+
+  /** `in-use`: a container has it, running or not. */
+  async removeVolume(name: string): Promise<'gone' | 'in-use'> {
+    const { status } = await this.change('remove a volume', 'DELETE', `/volumes/${name}`, {
+      prepared: [404, 409],
+    });
+    return status === 409 ? 'in-use' : 'gone';
+  }
+
+  /** `in-use`: a container was made of it. */
+  async removeImage(reference: string): Promise<'gone' | 'in-use'> {
+    const { status } = await this.change('remove an image', 'DELETE', `/images/${encodeURI(reference)}`, {
+      prepared: [404, 409],
+    });
+    return status === 409 ? 'in-use' : 'gone';
+  }
+
   /** Creates the volume unless it is there; returns the one that is there. */
   async volume(name: string, labels: Readonly<Record<string, string>>): Promise<answers.Volume> {
     const { body } = await this.change('create a volume', 'POST', '/volumes/create', {

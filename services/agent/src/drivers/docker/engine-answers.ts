@@ -37,6 +37,8 @@ export const ContainerList = z.array(
     Names: z.array(z.string()).nullable(),
     State: z.string(),
     Labels: z.record(z.string(), z.string()).nullable(),
+    /** Name of the volume; none for a bind mount. */
+    Mounts: z.array(z.object({ Name: z.string().optional() })).nullish(),
   }),
 );
 export type ContainerList = z.infer<typeof ContainerList>;
@@ -55,6 +57,7 @@ export type Network = z.infer<typeof Network>;
 
 export const Volume = z.object({ Name: z.string(), Labels: z.record(z.string(), z.string()).nullish() });
 export type Volume = z.infer<typeof Volume>;
+export const VolumeList = z.object({ Volumes: Volume.array().nullish() });
 
 export const Image = z.object({ Id: z.string() });
 

@@ -15,6 +15,7 @@ interface ImageChoice {
 
 /** The images of this host's runtimes and their versions: an allow-list. */
 export class Images {
+  private readonly fetched_ = new Set<string>();
   /** When an image was last seen on this host, monotonic; by its text. As many as are configured. */
   private readonly seen_ms = new Map<string, number>();
   /** Pulls under way: ten bots that want one image fetch it once. */
@@ -56,6 +57,11 @@ export class Images {
     await this.pullOnce(reference.text);
   }
 
+  /** Those fetched since this was made; as many as are configured at most. */
+  fetched(): readonly string[] {
+    return [...this.fetched_];
+  }
+
   /** To be told when the engine does not have it after all. */
   forget(choice: ImageChoice): void {
     this.seen_ms.delete(this.reference(choice).text);
@@ -79,6 +85,7 @@ export class Images {
   private async fetch(text: string): Promise<void> {
     try {
       await this.engine.pull(text);
+      this.fetched_.add(text);
     } catch (error) {
       // The engine answers 404 and 500 alike for a registry that does not answer.
       if (!(error instanceof DriverError) || error.fault !== 'engine-refused') throw error;

@@ -11,8 +11,10 @@ import {
   type Driver,
   type DriverLog,
   type Fingerprint,
+  type LiveAllocations,
   type LogLine,
   type PrepareStep,
+  type Recovered,
   type TaskEvent,
   type TaskExit,
   type TaskHandle,
@@ -20,7 +22,6 @@ import {
   type TaskSpec,
   type TaskStats,
   type TaskStatus,
-  type UnreadableTask,
 } from '../driver.js';
 import { pause } from '../pause.js';
 import { Semaphore } from '../semaphore.js';
@@ -124,7 +125,7 @@ export class ProcessDriver implements Driver {
     });
   }
 
-  async recover(): Promise<{ handles: TaskHandle[]; unreadable: UnreadableTask[] }> {
+  async recover(): Promise<Recovered> {
     const { records, unreadable } = this.records.all();
     return {
       handles: records.filter((record) => this.isOurs(record)).map(handleOf),
@@ -189,10 +190,12 @@ export class ProcessDriver implements Driver {
     await this.destroy({ id: task.allocation });
   }
 
-  async sweep(live: ReadonlySet<string>): Promise<number> {
+  async sweep(live: LiveAllocations): Promise<number> {
     const { handles } = await this.recover();
-    const kept = new Set([...live, ...handles.map((handle) => handle.allocation)]);
-    const leftovers = readdirSync(this.logRoot()).filter((allocation) => !kept.has(allocation));
+    const present = new Set(handles.map((handle) => handle.allocation));
+    const leftovers = readdirSync(this.logRoot()).filter(
+      (allocation) => !live.has(allocation) && !present.has(allocation),
+    );
     for (const allocation of leftovers) this.logOf(allocation).remove();
     return leftovers.length;
   }
