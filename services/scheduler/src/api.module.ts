@@ -5,6 +5,7 @@ import { FleetModule } from './fleet/fleet.module.js';
 import { HostsModule } from './hosts/hosts.module.js';
 import { OperationsModule } from './operations/operations.module.js';
 import { RequestsModule } from './requests/requests.module.js';
+import { RolloutsModule } from './rollouts/rollouts.module.js';
 import { SeamsModule } from './seams.module.js';
 import { TenantsModule } from './tenants/tenants.module.js';
 
@@ -19,6 +20,7 @@ import { TenantsModule } from './tenants/tenants.module.js';
     BotsModule,
     HostsModule,
     FleetModule,
+    RolloutsModule,
   ],
 })
 export class ApiModule {}

@@ -154,6 +154,61 @@ export const refusal = {
         'look at it, and apply it with its version.',
     ),
 
+  staleRolloutPlan: () =>
+    new ProblemError(
+      'stale_plan',
+      'The rollout is not the planned one, or its bots have changed since. Ask for a new plan with rollouts.plan, ' +
+        'look at it, and start it with its version.',
+    ),
+
+  rolloutNotFound: (id: string) =>
+    new ProblemError(
+      'rollout_not_found',
+      `No rollout has the id ${id}. Take the id from the answer of rollouts.create; rollouts.list names all.`,
+    ),
+
+  rolloutConflict: (bots: readonly string[], rollout: string) =>
+    new ProblemError(
+      'rollout_conflict',
+      `Rollout ${rollout} has ${bots.slice(0, 5).join(', ')}${bots.length > 5 ? ' and others' : ''}. Wait until it ` +
+        'has ended, or abort it, or choose other bots.',
+    ),
+
+  versionNotOffered: (runtimes: readonly string[]) =>
+    new ProblemError(
+      'version_not_offered',
+      `No host that is ready offers ${runtimes.join(', ')}. Configure its image on hosts, or correct the version.`,
+    ),
+
+  rolloutEmpty: (chosen: number) =>
+    new ProblemError(
+      'invalid_transition',
+      chosen === 0
+        ? 'The selector chooses no bot. Correct it; rollouts.plan shows what it chooses.'
+        : 'Every chosen bot is as it should be already. Nothing is left to do.',
+    ),
+
+  rolloutTooLarge: (bots_max: number) =>
+    new ProblemError(
+      'invalid_request',
+      `The selector chooses more than ${bots_max} bots. Roll out to one tenant, or to named bots, after the other.`,
+    ),
+
+  rolloutBotsUnknown: (bots: readonly string[]) =>
+    new ProblemError(
+      'bot_not_found',
+      `No bot is named ${bots
+        .slice(0, 5)
+        .map((bot) => `'${bot}'`)
+        .join(', ')}. Correct the names.`,
+    ),
+
+  rolloutState: (id: string, state: string, verb: string) =>
+    new ProblemError(
+      'invalid_transition',
+      `Rollout ${id} is ${state} and cannot be ${verb}. Read it with rollouts.get.`,
+    ),
+
   idempotencyKeyReused: (usedFor: string) =>
     new ProblemError(
       'idempotency_key_reused',

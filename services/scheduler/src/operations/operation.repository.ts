@@ -79,6 +79,38 @@ export class OperationRepository {
     return rows;
   }
 
+  /** Settles the running targets of one operation as told, all of them at once. Gives the operation as it then is. */
+  async settleEach(
+    tx: Transaction,
+    id: string,
+    outcomes: readonly { bot: string; state: OperationState; reason: string | null }[],
+  ): Promise<OperationRow | null> {
+    const [rows]: [OperationRow[], number] = await tx.query(
+      `WITH settled AS (
+         UPDATE scheduler.operation_targets t SET state = o.state, reason = left(o.reason, 300)
+         FROM jsonb_to_recordset($2::jsonb) AS o (bot text, state text, reason text)
+         WHERE t.operation = $1 AND t.bot = o.bot AND t.state = 'running'
+         RETURNING t.state
+       ), counted AS (
+         SELECT count(*)::int AS done, (count(*) FILTER (WHERE state = 'failed'))::int AS failed,
+           (count(*) FILTER (WHERE state = 'superseded'))::int AS superseded
+         FROM settled
+       )
+       UPDATE scheduler.operations o
+       SET done = o.done + c.done, failed = o.failed + c.failed, superseded = o.superseded + c.superseded,
+         state = CASE
+           WHEN o.done + c.done < o.total THEN 'running'
+           WHEN o.failed + c.failed > 0 THEN 'failed'
+           WHEN o.superseded + c.superseded > 0 THEN 'superseded'
+           ELSE 'succeeded' END,
+         updated_at = now()
+       FROM counted c WHERE o.id = $1 AND o.state = 'running'
+       RETURNING o.id, o.kind, o.state, o.requested_by, o.total, o.failed`,
+      [id, JSON.stringify(outcomes)],
+    );
+    return rows[0] ?? null;
+  }
+
   async find(id: string, targets_max: number): Promise<OperationWithTargets | null> {
     const rows: OperationWithTargets[] = await this.dataSource.query(`${withTargets} WHERE o.id = $2`, [
       targets_max,

@@ -1,4 +1,5 @@
 import { liveStates } from '#libs/contracts';
+import { liveMovesSql } from '../moves/move.states.sql.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
@@ -9,22 +10,25 @@ const live = liveStates.map((state) => `'${state}'`).join(', ');
  * Gives the operations with newly settled targets.
  *
  * goal     succeeded when                                superseded when          failed when
- * running  its generation or a later one runs            it should not run        the newest try failed, $2 in a row
+ * running  its generation or a later one runs            it should not run        $2 failed lately, or it was given up
  * stopped  nothing of it lives                           it should run again      -
  * deleted  the bot is gone and nothing of it lives       -                        -
- * moved    nothing of it lives on the host to leave      the drain was ended      -
+ * moved    nothing of it lives on the host to leave      the drain was ended      past the deadline of a drain that keeps
+ * ..       by a rebalance: its move is done              it was cancelled         it failed
+ * rolled-out is settled with its rollout, by nobody else
  */
 export const settleTargetsSql = `
   WITH target AS (
     SELECT operation, bot, generation, goal, host
     FROM scheduler.operation_targets
-    WHERE bot = ANY ($1::text[]) AND state = 'running'
+    WHERE bot = ANY ($1::text[]) AND state = 'running' AND goal <> 'rolled-out'
     ORDER BY operation, bot
     FOR UPDATE
   ), fact AS (
     SELECT t.*,
       b.desired,
       b.failures,
+      b.gave_up_at,
       b.queued_reason,
       a.locked_reason,
       alive.state AS alive_state,
@@ -32,7 +36,11 @@ export const settleTargetsSql = `
       alive.host AS alive_host,
       newest.state AS newest_state,
       concat_ws(': ', newest.reason, newest.detail) AS newest_reason,
-      h.drain_at
+      h.drain_at,
+      h.drain_overdue_at IS NOT NULL AND h.drain_on_deadline = 'keep' AND own.id IS NULL AND NOT EXISTS (
+        SELECT 1 FROM scheduler.moves m WHERE m.account = b.account AND m.state IN (${liveMovesSql})) AS stays,
+      own.state AS move_state,
+      own.detail AS move_detail
     FROM target t
     LEFT JOIN scheduler.bots b ON b.name = t.bot
     LEFT JOIN scheduler.accounts a ON a.name = b.account
@@ -47,12 +55,17 @@ export const settleTargetsSql = `
       WHERE bot = t.bot AND bot_generation >= t.generation AND created_at >= b.created_at
       ORDER BY epoch DESC LIMIT 1
     ) newest ON true
+    LEFT JOIN LATERAL (
+      SELECT id, state, detail FROM scheduler.moves m
+      WHERE m.operation = t.operation AND m.bot = t.bot ORDER BY m.created_at DESC LIMIT 1
+    ) own ON t.goal = 'moved'
   ), verdict AS (
-    SELECT operation, bot, goal, desired, queued_reason, locked_reason, newest_state, newest_reason,
+    SELECT operation, bot, goal, desired, move_detail, queued_reason, locked_reason, newest_state, newest_reason,
       CASE goal
         WHEN 'running' THEN CASE
           WHEN alive_state = 'running' AND alive_generation >= generation AND desired = 'running' THEN 'succeeded'
           WHEN desired IS DISTINCT FROM 'running' THEN 'superseded'
+          WHEN gave_up_at IS NOT NULL AND alive_state IS NULL THEN 'failed'
           WHEN newest_state = 'failed' AND failures >= $2::int THEN 'failed'
           ELSE 'running' END
         WHEN 'stopped' THEN CASE
@@ -63,8 +76,13 @@ export const settleTargetsSql = `
           WHEN alive_state IS NULL AND desired IS NULL THEN 'succeeded'
           ELSE 'running' END
         ELSE CASE
+          WHEN move_state = 'done' THEN 'succeeded'
+          WHEN move_state = 'failed' THEN 'failed'
+          WHEN move_state = 'cancelled' THEN 'superseded'
+          WHEN move_state IS NOT NULL THEN 'running'
           WHEN alive_host IS DISTINCT FROM host THEN 'succeeded'
           WHEN drain_at IS NULL THEN 'superseded'
+          WHEN stays THEN 'failed'
           ELSE 'running' END
       END AS state
     FROM fact
@@ -75,9 +93,13 @@ export const settleTargetsSql = `
       SELECT operation, bot, state,
         CASE
           WHEN state = 'succeeded' THEN NULL
+          WHEN state IN ('failed', 'superseded') AND move_detail IS NOT NULL THEN move_detail
+          WHEN state = 'failed' AND goal = 'moved'
+            THEN coalesce(queued_reason, 'It was not moved by the deadline') || '; it goes on where it is'
           WHEN state = 'failed' THEN newest_reason
           WHEN state = 'superseded' AND goal = 'moved' THEN 'The drain was ended'
           WHEN state = 'superseded' THEN 'A later change wants it ' || coalesce(desired, 'deleted')
+          WHEN goal = 'moved' THEN queued_reason
           WHEN goal <> 'running' THEN NULL
           WHEN locked_reason IS NOT NULL THEN 'The account is locked: ' || locked_reason
           WHEN queued_reason IS NOT NULL THEN queued_reason

@@ -1,4 +1,4 @@
-import { newId, type OperationKind } from '#libs/contracts';
+import { newId, type OperationKind, type OperationState } from '#libs/contracts';
 import { Outbox } from '#libs/persistence';
 import { Injectable } from '@nestjs/common';
 import { AfterCommit } from '../database/after-commit.js';
@@ -29,8 +29,8 @@ export class OperationTracker {
     asker: Asker,
     kind: OperationKind,
     targets: readonly NewTarget[],
+    id = newId(),
   ): Promise<string> {
-    const id = newId();
     const total = targets.length;
     await this.operations.insert(tx, { id, kind, by: asker.actor, targets });
     await this.outbox.event(tx, {
@@ -63,6 +63,19 @@ export class OperationTracker {
       tx,
       moved.filter((operation) => operation.state !== 'running'),
     );
+  }
+
+  /**
+   * Settles targets that nobody but their maker can judge (goal `rolled-out`). To be called once, as the last statement
+   * of the transaction.
+   */
+  async settle(
+    tx: Transaction,
+    operation: string,
+    outcomes: readonly { bot: string; state: OperationState; reason: string | null }[],
+  ): Promise<void> {
+    const settled = await this.operations.settleEach(tx, operation, outcomes);
+    if (settled !== null && settled.state !== 'running') await this.announce(tx, [settled]);
   }
 
   private async announce(tx: Transaction, ended: readonly OperationRow[]): Promise<void> {

@@ -295,7 +295,11 @@ class World {
     for (const mark of decision.marks) this.put(mark.bot, mark);
     if (decision.change !== null) {
       const { batch, bots } = decision.change;
-      if (batch > 0) expect(this.canariesWereHealthy()).toBe(true);
+      if (batch > 0) {
+        expect(this.canariesWereHealthy()).toBe(true);
+        const canaries = this.targets.filter((t) => t.batch === 0 && t.state === 'healthy');
+        expect(canaries).toHaveLength(this.options.canary);
+      }
       this.batch = batch;
       for (const bot of bots) {
         this.touched.add(bot);

@@ -9,6 +9,11 @@ export class Rollouts1700000000007 implements MigrationInterface {
       -- Which of the runtime's images; null for the default of the host.
       ALTER TABLE scheduler.bots ADD COLUMN version text;
 
+      ALTER TABLE scheduler.operation_targets
+        DROP CONSTRAINT operation_targets_goal_check,
+        ADD CONSTRAINT operation_targets_goal_check
+          CHECK (goal IN ('running', 'stopped', 'deleted', 'moved', 'rolled-out'));
+
       CREATE TABLE scheduler.rollouts (
         id uuid PRIMARY KEY,
         operation uuid NOT NULL,
@@ -24,8 +29,6 @@ export class Rollouts1700000000007 implements MigrationInterface {
         changed_by text NOT NULL,
         -- The batch under way: 0 are canaries; null before the first.
         batch integer,
-        -- From when its time counts: its start, or when the rollout was resumed or began to revert.
-        batch_since timestamptz,
         created_at timestamptz NOT NULL,
         updated_at timestamptz NOT NULL,
         ended_at timestamptz
@@ -50,12 +53,12 @@ export class Rollouts1700000000007 implements MigrationInterface {
         -- The generation the rollout gave it, and the one of its way back.
         changed_generation integer,
         reverted_generation integer,
-        -- What was healthy, and since when without a break.
+        -- When it was changed or changed back, or the rollout was resumed: from here the progress deadline counts.
+        since timestamptz,
+        -- What was ready, and since when without a break.
         healthy_allocation uuid,
         healthy_attempt integer,
         healthy_since timestamptz,
-        -- Restarts in place that were seen under the changed generation.
-        restarts integer NOT NULL DEFAULT 0,
         updated_at timestamptz NOT NULL,
         PRIMARY KEY (rollout, bot)
       );
@@ -67,6 +70,12 @@ export class Rollouts1700000000007 implements MigrationInterface {
   async down(q: QueryRunner): Promise<void> {
     await q.query('DROP TABLE scheduler.rollout_targets');
     await q.query('DROP TABLE scheduler.rollouts');
-    await q.query('ALTER TABLE scheduler.bots DROP COLUMN version');
+    await q.query(`
+      DELETE FROM scheduler.operation_targets WHERE goal = 'rolled-out';
+      ALTER TABLE scheduler.operation_targets
+        DROP CONSTRAINT operation_targets_goal_check,
+        ADD CONSTRAINT operation_targets_goal_check CHECK (goal IN ('running', 'stopped', 'deleted', 'moved'));
+      ALTER TABLE scheduler.bots DROP COLUMN version;
+    `);
   }
 }
