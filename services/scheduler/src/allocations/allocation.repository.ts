@@ -10,6 +10,7 @@ import type {
   StoppingAllocation,
 } from './allocation.rows.js';
 import { liveStatesSql } from './allocation.states.sql.js';
+import { HostRoomRepository } from './host-room.repository.js';
 
 /** One bot for one host, as placement chose. */
 export interface ChosenPlace {
@@ -22,21 +23,34 @@ export interface ChosenPlace {
 /** Allocations of an account come into being and are told to end here, in batches. */
 @Injectable()
 export class AllocationRepository {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly room: HostRoomRepository,
+  ) {}
 
   /**
    * Makes an allocation for each bot that may still run, under the next epoch of its account. Leaves out, without an
-   * error, what has changed since placement looked: those are not in the answer. The partial unique index refuses a
+   * error, what has changed since placement looked, and what its host has no room for any more: those are not in the
+   * answer. The partial unique index refuses a
    * second live allocation of an account whatever this code does.
    */
   async create(tx: Transaction, places: readonly ChosenPlace[], now: Date): Promise<PlacedAllocation[]> {
     const hostOf = new Map(places.map(({ bot, host }) => [bot, host]));
+    await this.room.hold(tx, hostOf.values());
     const generationOf = new Map(places.map(({ bot, generation }) => [bot, generation]));
     const bots = (await this.lockPlaceable(tx, [...hostOf.keys()])).filter(
       (bot) => bot.generation === generationOf.get(bot.bot),
     );
     if (bots.length === 0) return [];
-    const wanted = bots.map((bot) => ({ ...bot, id: newId(now.getTime()), host: hostOf.get(bot.bot) ?? '' }));
+    const chosen = bots.map((bot) => ({
+      ...bot,
+      id: newId(now.getTime()),
+      host: hostOf.get(bot.bot) ?? '',
+      cpuMillis: bot.resources.cpuMillis,
+      memoryMiB: bot.resources.memoryMiB,
+    }));
+    const wanted = await this.room.fitting(tx, chosen);
+    if (wanted.length === 0) return [];
     const rows = await tx.query<{ id: string; epoch: number; sealingKey: PlacedAllocation['sealingKey'] }[]>(
       `WITH wanted AS (
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::int[], $8::int[])
@@ -64,8 +78,8 @@ export class AllocationRepository {
         wanted.map((w) => w.tenant),
         wanted.map((w) => w.host),
         wanted.map((w) => w.generation),
-        wanted.map((w) => w.resources.cpuMillis),
-        wanted.map((w) => w.resources.memoryMiB),
+        wanted.map((w) => w.cpuMillis),
+        wanted.map((w) => w.memoryMiB),
         now,
       ],
     );
