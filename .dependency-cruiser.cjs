@@ -36,6 +36,13 @@ module.exports = {
       to: { path: 'node_modules/', pathNot: 'node_modules/zod/' },
     },
     {
+      name: 'policy-is-pure',
+      comment: 'Decisions without clock, randomness or input: messages give the types, nothing else is known.',
+      severity: 'error',
+      from: { path: '^libs/policy/' },
+      to: { path: '(node_modules/|^libs/(?!policy/|contracts/))' },
+    },
+    {
       name: 'testing-only-in-tests',
       comment: 'Local fleet and benchmarks start the same real servers as the tests.',
       severity: 'error',

@@ -165,7 +165,7 @@ describe('output', () => {
 
   it('has colours on a terminal only, and never with NO_COLOR', async () => {
     const bot = aBot({
-      status: { phase: 'running', reason: null, host: 'h', allocation: null, observation: null },
+      status: { ...aBot().status, phase: 'running', host: 'h' },
     });
     gateway.answers = { 'bots.list': () => ({ bots: [bot], next: null }) };
     const colours = async (options: object) =>

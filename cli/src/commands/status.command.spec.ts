@@ -12,6 +12,9 @@ beforeEach(async () => {
     host: 'host-a',
     allocation: null,
     observation: null,
+    failures: 0,
+    nextTryAt: null,
+    gaveUpAt: null,
   } as const;
   gateway.answers = {
     'hosts.list': () => ({ hosts: [], next: null }),

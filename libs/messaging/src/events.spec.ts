@@ -15,6 +15,7 @@ const data: AllocationEventData = {
   epoch: 3,
   state: 'running',
   stage: 'trade-allowed',
+  attempt: 1,
   reason: null,
   detail: null,
   exitCode: null,

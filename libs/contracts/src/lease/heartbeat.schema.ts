@@ -17,7 +17,7 @@ export const ObservedAllocation = z
     exitCode: z.int().nullable(),
     attempt: Attempt.default(1),
     /** Of the attempt before; left out when there is no room. */
-    lastExit: AttemptExit.nullable().default(null),
+    lastExit: AttemptExit.nullable().optional(),
     observation: BotObservation.nullable(),
   })
   .meta({ id: 'ObservedAllocation' });

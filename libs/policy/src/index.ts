@@ -1,0 +1,3 @@
+export * from './next-try.js';
+export * from './restart-in-place.js';
+export * from './place-again.js';
