@@ -4,6 +4,8 @@ import { CLOCK, type Clock } from '#libs/clock';
 import { connectMessaging } from '#libs/messaging';
 import { TelemetryModule, type Logger } from '#libs/telemetry';
 import { AdoptionService } from './adoption/adoption.service.js';
+import { HousekeepingService } from './adoption/housekeeping.service.js';
+import { SpareThings } from './adoption/spare-things.js';
 import { StrayContainers } from './adoption/stray-containers.js';
 import { AGENT_CONFIG, type AgentConfig } from './agent.config.js';
 import { AgentLifecycle } from './agent.lifecycle.js';
@@ -52,6 +54,7 @@ import { CommandsRepository } from './state/commands.repository.js';
 import { FactsRepository } from './state/facts.repository.js';
 import { FencesRepository } from './state/fences.repository.js';
 import { PreparationsRepository } from './state/preparations.repository.js';
+import { SparesRepository } from './state/spares.repository.js';
 import { StateUpkeep } from './state/state-upkeep.js';
 
 /** What an agent is made from; tests bring their own driver and clock. */
@@ -90,6 +93,8 @@ export class AgentModule {
         EventPublisher,
         LogsServer,
         StrayContainers,
+        SpareThings,
+        HousekeepingService,
         AdoptionService,
         AgentLifecycle,
       ],
@@ -162,6 +167,7 @@ const state = ({ config }: AgentParts): Provider[] => [
   CommandsRepository,
   AllocationsRepository,
   PreparationsRepository,
+  SparesRepository,
   StateUpkeep,
   EventSpool,
 ];

@@ -5,16 +5,19 @@ export class StartupFault extends Error {
   override readonly name = 'StartupFault';
 }
 
-/** An allocation cannot go on. `detail` is shown and audited: one line, no secret, at most 300 characters. */
+/** An attempt cannot go on. `detail` is shown and audited: one line, no secret, at most 300 characters. */
 export class AllocationFailure extends Error {
   override readonly name = 'AllocationFailure';
+  /** Another attempt on this host cannot go better. */
+  readonly hopeless: boolean;
 
   constructor(
     readonly reason: EndReason,
     readonly detail: string,
-    options?: { cause?: unknown },
+    options?: { cause?: unknown; hopeless?: boolean },
   ) {
     super(`${reason}: ${detail}`, options);
+    this.hopeless = options?.hopeless ?? false;
   }
 }
 

@@ -19,6 +19,11 @@ type Container = { readonly handle: TaskHandle; readonly status: TaskStatus };
 
 const pause_ms_first = 500;
 const pause_ms_max = 10_000;
+/** Less than a lease: those who live need theirs renewed. */
+const strays_ms_max = 5_000;
+const inspect_ms_max = 3_000;
+
+const isAlive = ({ state }: TaskStatus): boolean => state === 'running' || state === 'paused';
 
 /**
  * What an agent does before it takes its first command: every container on the host is adopted or killed, and every
@@ -43,14 +48,31 @@ export class AdoptionService {
   /** Tries until the driver can say what runs. Rejects when the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const sameBoot = await this.#recogniseBoot();
-    const containers = await this.#containers(signal);
-    for (const container of containers) await this.#removeStray(container, signal);
+    const strays: Promise<void>[] = [];
+    const containers = await this.#containers(strays, signal);
     for (const record of this.records.live()) {
       if (!isStarted(record)) continue;
-      const container = containers.find(({ handle }) => handle.allocation === record.id) ?? null;
+      const [container = null, ...copies] = containers.filter(
+        ({ handle }) => handle.allocation === record.id,
+      );
+      strays.push(...copies.map(async ({ handle }) => await this.#removeStray(handle, false)));
       await this.#decide(this.#withItsStop(record), container, sameBoot);
     }
+    strays.push(...containers.map(async (container) => await this.#removeUnowned(container)));
+    await this.#within(Promise.all(strays), signal);
     await this.#removeLeftovers();
+  }
+
+  /** What cannot be killed yet keeps its own account from being begun, and no other bot from its lease. */
+  async #within(strays: Promise<unknown>, signal: AbortSignal): Promise<void> {
+    const enough = new AbortController();
+    const late = this.clock.sleep(strays_ms_max, AbortSignal.any([signal, enough.signal])).then(
+      () => this.logger.error({ waited_ms: strays_ms_max }, 'stray containers are still alive'),
+      () => undefined,
+    );
+    await Promise.race([strays, late]);
+    enough.abort();
+    signal.throwIfAborted();
   }
 
   /** False after a boot, which ends leases and undoes what hooks did. */
@@ -64,16 +86,18 @@ export class AdoptionService {
     return false;
   }
 
-  /** What is on the host, whatever its state; what cannot be understood is gone then. */
-  async #containers(signal: AbortSignal): Promise<Container[]> {
+  /** What is on the host, whatever its state; what cannot be understood is added to the strays. */
+  async #containers(strays: Promise<void>[], signal: AbortSignal): Promise<Container[]> {
     for (let pause_ms = pause_ms_first; ; pause_ms = Math.min(pause_ms * 2, pause_ms_max)) {
       signal.throwIfAborted();
       try {
-        const { handles, unreadable } = await this.driver.recover();
-        for (const task of unreadable) await this.strays.removeUnreadable(task, signal);
-        return await Promise.all(
-          handles.map(async (handle) => ({ handle, status: await this.driver.inspect(handle) })),
+        const { handles, unreadable, alive } = await this.driver.recover();
+        for (const task of unreadable) strays.push(this.strays.removeUnreadable(task));
+        const containers = await Promise.all(
+          handles.map(async (handle) => ({ handle, status: await this.#statusOf(handle, alive) })),
         );
+        // One that runs before others with the same labels: it is what its lease is about.
+        return containers.sort((a, b) => Number(isAlive(b.status)) - Number(isAlive(a.status)));
       } catch (error) {
         if (isAbort(error)) throw error;
         this.logger.error({ err: error }, 'the driver cannot say what runs');
@@ -82,10 +106,39 @@ export class AdoptionService {
     }
   }
 
-  async #removeStray(container: Container, signal: AbortSignal): Promise<void> {
+  /**
+   * Whether it runs the list has told, mostly. How it ended has to be looked at, and one that the engine does not answer
+   * about must not keep all the others from their leases: then it has ended, nobody knows how, and is killed to be sure.
+   */
+  async #statusOf(handle: TaskHandle, alive: ReadonlySet<string> | undefined): Promise<TaskStatus> {
+    const unknown = { exitCode: null, outOfMemory: false, startedAt: null, finishedAt: null };
+    if (alive?.has(handle.id) === true) return { state: 'running', ...unknown };
+    const enough = new AbortController();
+    const late = this.clock.sleep(inspect_ms_max, enough.signal).then(
+      () => ({ state: 'exited', ...unknown }) as const,
+      () => ({ state: 'exited', ...unknown }) as const,
+    );
+    const looked = this.driver.inspect(handle).catch((error: unknown) => {
+      this.logger.error({ err: error, allocation: handle.allocation }, 'container could not be looked at');
+      return { state: 'exited', ...unknown } as const;
+    });
+    try {
+      return await Promise.race([looked, late]);
+    } finally {
+      enough.abort();
+    }
+  }
+
+  async #removeUnowned(container: Container): Promise<void> {
     const record = this.records.get(container.handle.allocation);
     const verdict = adoptionVerdict({ record, container, leaseLeft_ms: null });
-    if (verdict.kind === 'remove') await this.strays.remove(container.handle, verdict.tell, signal);
+    if (verdict.kind === 'remove') await this.#removeStray(container.handle, verdict.tell);
+  }
+
+  async #removeStray(handle: TaskHandle, tell: boolean): Promise<void> {
+    const gone = this.strays.remove(handle, tell);
+    this.allocations.hold(handle.account, gone);
+    await gone;
   }
 
   /**
@@ -133,10 +186,15 @@ export class AdoptionService {
         return;
       }
       case 'resume':
-        this.allocations.begin(record);
+        this.allocations.begin(record, { kind: 'run', left: handle });
         return;
       case 'end': {
-        const { reason, detail, exitCode } = verdict;
+        const { reason, detail, exitCode, leaseLives } = verdict;
+        if (leaseLives && record.stop === null) {
+          const end = { reason, detail, exitCode, hopeless: false };
+          this.allocations.begin(record, { kind: 'ended', handle, deadlineMs, end });
+          return;
+        }
         // Somebody had asked for the end already: that is what it is.
         const ending =
           record.stop === null

@@ -24,16 +24,17 @@ export type Verdict =
       readonly reason: EndReason;
       readonly detail: string;
       readonly exitCode: number | null;
+      /** Its lease lives: its bot may be begun again in place, as its policy says. */
+      readonly leaseLives: boolean;
     }
   /** It has ended before, or nobody here knows it: remove the container; `tell` where nobody was told. */
   | { readonly kind: 'remove'; readonly tell: boolean };
 
-const end = (reason: EndReason, detail: string, exitCode: number | null = null): Verdict => ({
-  kind: 'end',
-  reason,
-  detail,
-  exitCode,
-});
+const end = (
+  reason: EndReason,
+  detail: string,
+  { exitCode = null, leaseLives = false }: { exitCode?: number | null; leaseLives?: boolean } = {},
+): Verdict => ({ kind: 'end', reason, detail, exitCode, leaseLives });
 
 /**
  * Adopt or kill, for one allocation:
@@ -41,6 +42,7 @@ const end = (reason: EndReason, detail: string, exitCode: number | null = null):
  *   no record ............................. remove, and tell
  *   ended ................................. remove
  *   another epoch on the container ........ end: stale-epoch
+ *   an attempt waited for ................. resume; what is left of the one before goes first
  *   never started, no or unstarted container: resume
  *   started, container gone ............... end: exited
  *   container exited ...................... end: by its exit code; without one, by its lease
@@ -56,10 +58,13 @@ export function adoptionVerdict({ record, container, leaseLeft_ms }: Found): Ver
   if (container !== null && container.handle.epoch !== record.epoch) {
     return end('stale-epoch', 'Its container was made for another epoch.');
   }
+  if (record.attempts.dueBoottimeMs !== null) return { kind: 'resume' };
+  const leaseLives = leaseLeft_ms !== null && leaseLeft_ms > 0;
   const unstarted = movesForward(record.state, 'starting');
   const state = container?.status.state ?? 'missing';
   if (state === 'missing' || state === 'created') {
-    return unstarted ? { kind: 'resume' } : end('exited', 'Its container was gone when the agent came back.');
+    const detail = 'Its container was gone when the agent came back.';
+    return unstarted ? { kind: 'resume' } : end('exited', detail, { leaseLives });
   }
   if (state === 'exited') {
     const exitCode = container?.status.exitCode ?? null;
@@ -68,9 +73,9 @@ export function adoptionVerdict({ record, container, leaseLeft_ms }: Found): Ver
       return end('lease-ended', 'Its lease ended while the agent was away.');
     }
     const { reason, detail } = reasonOfExit({ exitCode, outOfMemory, unknown: false });
-    return end(reason, `${detail} The agent was away.`, exitCode);
+    return end(reason, `${detail} The agent was away.`, { exitCode, leaseLives });
   }
-  if (leaseLeft_ms === null || leaseLeft_ms <= 0) {
+  if (!leaseLives) {
     return end('lease-ended', 'It ran without a live lease when the agent came back.');
   }
   return { kind: 'adopt', state: unstarted ? 'starting' : record.state };

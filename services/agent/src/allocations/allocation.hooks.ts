@@ -7,6 +7,7 @@ import { PrepareImageHook } from './hooks/prepare-image.hook.js';
 import { PrepareNetworkHook } from './hooks/prepare-network.hook.js';
 import { PrepareVolumeHook } from './hooks/prepare-volume.hook.js';
 import { StartContainerHook } from './hooks/start-container.hook.js';
+import { StayHealthyHook } from './hooks/stay-healthy.hook.js';
 import { VerifyAllocationHook } from './hooks/verify-allocation.hook.js';
 
 /** What remembers which hooks are done. */
@@ -22,6 +23,8 @@ export class AllocationHooks {
   readonly untilStarted: readonly AllocationHook[];
   /** From there to a bot that is ready. */
   readonly untilReady: readonly AllocationHook[];
+  /** And as long as it is. */
+  readonly whileReady: readonly AllocationHook[];
 
   constructor(
     verify: VerifyAllocationHook,
@@ -32,9 +35,11 @@ export class AllocationHooks {
     create: CreateContainerHook,
     start: StartContainerHook,
     ready: AwaitReadyHook,
+    healthy: StayHealthyHook,
   ) {
     this.untilStarted = [verify, image, network, volume, grant, create, start];
     this.untilReady = [ready];
+    this.whileReady = [healthy];
   }
 }
 

@@ -4,6 +4,7 @@ import {
   movesForward,
   type AllocationEventData,
   type AllocationState,
+  type EventData,
   type EventTypeName,
   type Stage,
 } from '#libs/contracts';
@@ -12,7 +13,13 @@ import { EventSpool } from '../events/event-spool.js';
 import { Identity } from '../identity/identity.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { AllocationsRepository } from '../state/allocations.repository.js';
+import { followedByAnother, type AttemptEnd } from './allocation.attempts.js';
 import { isStarted, type AllocationRecord } from './allocation.record.js';
+
+const begunNow = (record: AllocationRecord): AllocationRecord => ({
+  ...record,
+  attempts: { ...record.attempts, dueBoottimeMs: null },
+});
 
 export type Change = Partial<Pick<AllocationRecord, 'stage' | 'reason' | 'detail' | 'exitCode'>>;
 
@@ -58,25 +65,58 @@ export class AllocationJournal {
     if (type === undefined || !movesForward(record.state, state)) {
       throw new InvalidTransition(`An allocation does not go from ${record.state} to ${state}.`);
     }
-    const moved = { ...record, ...change, state };
+    const moved = { ...(state === 'starting' ? begunNow(record) : record), ...change, state };
     await this.db.commit(() => this.#write(moved, type, actor));
     return moved;
   }
 
-  /** Stages passed, in order; with `running` when the last of them means ready. */
+  /**
+   * The attempt has ended and another follows after `delayMs`. With its container go the things that hooks had made.
+   * @param at when it ended
+   */
+  async restarting(
+    record: AllocationRecord,
+    end: AttemptEnd,
+    at: { readonly boottimeMs: number; readonly wallMs: number; readonly delayMs: number },
+  ): Promise<AllocationRecord> {
+    const attempts = followedByAnother(record.attempts, end, at);
+    const next = { ...record, attempts, stage: null };
+    const { reason, detail, exitCode } = end;
+    await this.db.commit(() => {
+      this.allocations.forgetHooksOf(record.id);
+      this.#write(next, 'tradefleet.allocation.restarting', this.identity.actor, {
+        ...{ reason, detail, exitCode, delayMs: at.delayMs },
+      });
+    });
+    return next;
+  }
+
+  /** The container of an attempt that was waited for runs. */
+  async begun(record: AllocationRecord): Promise<AllocationRecord> {
+    const begun = begunNow(record);
+    await this.db.commit(() => this.#write(begun, null, null));
+    return begun;
+  }
+
+  /**
+   * Stages passed, in order, the first of them `tookMs` after the one before; with `running` when the last of them means
+   * ready, once in every attempt.
+   */
   async stages(
     record: AllocationRecord,
     passed: readonly Stage[],
     ready: boolean,
+    tookMs: number | null,
   ): Promise<AllocationRecord> {
-    if (ready && !movesForward(record.state, 'running')) {
+    if (ready && record.state !== 'running' && !movesForward(record.state, 'running')) {
       throw new InvalidTransition(`An allocation does not go from ${record.state} to running.`);
     }
     let latest = record;
     await this.db.commit(() => {
-      for (const stage of passed) {
+      for (const [index, stage] of passed.entries()) {
         latest = { ...latest, stage };
-        this.#write(latest, 'tradefleet.allocation.stage-reached', null);
+        const took = { tookMs: index === 0 ? tookMs : 0 };
+        this.#write(latest, 'tradefleet.allocation.stage-reached', null, took);
       }
       if (!ready) return;
       latest = { ...latest, state: 'running' };
@@ -96,6 +136,7 @@ export class AllocationJournal {
     record: AllocationRecord,
     type: (EventTypeName & `tradefleet.allocation.${string}`) | null,
     actor: string | null,
+    more: Partial<EventData<'tradefleet.allocation.restarting' | 'tradefleet.allocation.stage-reached'>> = {},
   ): void {
     this.allocations.save(record, this.clock.wallMs());
     // An allocation that was never started here has no names to tell of; the heartbeat reports it.
@@ -103,7 +144,7 @@ export class AllocationJournal {
     this.spool.append({
       type,
       subjectId: record.id,
-      data: this.#data(record, record.command),
+      data: { ...this.#data(record, record.command), ...more },
       actor: actor ?? record.command.actor,
       traceparent: record.traceparent,
     });
@@ -119,6 +160,7 @@ export class AllocationJournal {
       epoch: record.epoch,
       state: record.state,
       stage: record.stage,
+      attempt: record.attempts.attempt,
       reason: record.reason,
       detail: record.detail,
       exitCode: record.exitCode,

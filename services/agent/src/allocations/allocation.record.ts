@@ -1,4 +1,5 @@
 import type { AllocationState, EndReason, Stage, StartCommand } from '#libs/contracts';
+import type { Attempts } from './allocation.attempts.js';
 
 /** The recorded wish to end an allocation; the first one counts. */
 export interface StopWish {
@@ -17,8 +18,9 @@ export interface AllocationRecord {
   /** What to run; null for one that was ended before it was started here. */
   readonly command: StartCommand | null;
   readonly state: AllocationState;
-  /** Furthest readiness stage that was reported. */
+  /** Furthest readiness stage of the present attempt that was reported. */
   readonly stage: Stage | null;
+  readonly attempts: Attempts;
   readonly reason: EndReason | null;
   readonly detail: string | null;
   readonly exitCode: number | null;

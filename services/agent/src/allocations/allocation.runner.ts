@@ -1,27 +1,35 @@
 import type { Clock } from '#libs/clock';
-import { movesForward, type BotObservation, type EndReason, type Stage } from '#libs/contracts';
+import type { BotObservation, EndReason } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
-import type { Driver, TaskExit, TaskHandle, TaskSpec } from '../drivers/driver.js';
+import type { Driver, TaskHandle, TaskSpec } from '../drivers/driver.js';
 import { AllocationFailure, isAbort, oneLine } from '../errors.js';
 import type { HeartbeatSignal } from '../heartbeats/heartbeat.signal.js';
 import type { Identity } from '../identity/identity.js';
 import { ContainerLease } from '../leases/container-lease.js';
 import type { LeaseKeeper } from '../leases/lease-keeper.js';
 import type { RunFiles } from '../run-files/run-files.js';
-import { FileStatusFeed, silentStatusFeed, type StatusFeed } from '../run-files/status-feed.js';
-import type { HookContext } from './allocation.hook.js';
-import { runHooks, type AllocationHooks, type HookMemory } from './allocation.hooks.js';
+import { aborted, AllocationAttempt } from './allocation.attempt.js';
+import type { AttemptEnd } from './allocation.attempts.js';
+import type { AllocationHooks, HookMemory } from './allocation.hooks.js';
 import type { AllocationJournal } from './allocation.journal.js';
 import type { AllocationRecord, StartedRecord, StopWish } from './allocation.record.js';
+import type { AllocationRestarts } from './allocation.restarts.js';
 import type { AllocationTakedown, Ending } from './allocation.takedown.js';
-import { reasonOfExit } from './exit-reason.js';
 import type { WorkSlots } from './work-slots.js';
 
 /** How the work on an allocation begins. */
 export type Beginning =
-  | { readonly kind: 'run' }
+  /** With the attempt that the record names; where that is waited for, `left` is what there may be of the one before. */
+  | { readonly kind: 'run'; readonly left?: TaskHandle | null }
   /** A restarted agent found its container alive under a live lease. */
   | { readonly kind: 'adopted'; readonly handle: TaskHandle; readonly deadlineMs: number | null }
+  /** A restarted agent found that its bot has ended by itself, under a lease that lives. */
+  | {
+      readonly kind: 'ended';
+      readonly handle: TaskHandle | null;
+      readonly deadlineMs: number | null;
+      readonly end: AttemptEnd;
+    }
   /** A restarted agent found that it is over, or that it must be. */
   | { readonly kind: 'over'; readonly handle: TaskHandle | null; readonly ending: Ending };
 
@@ -34,6 +42,7 @@ export interface RunnerTools {
   readonly slots: WorkSlots;
   readonly leases: LeaseKeeper;
   readonly files: RunFiles;
+  readonly restarts: AllocationRestarts;
   readonly takedown: AllocationTakedown;
   readonly heartbeats: HeartbeatSignal;
   readonly identity: Identity;
@@ -51,9 +60,13 @@ const predecessor_wait_ms_max = 60_000;
  *      |            |            |          |           |
  *      |     hooks to start   ready hook    |      asked: SIGTERM, grace, SIGKILL
  *      +------------+------------+----------+-----------+---> failed
- *                                                exit, lease ended, a hook that cannot go on
+ *                                                lease ended, or the bot ended by itself once too often
  *
- * Everything that ends it (a stop, an exit, the lease, a failure, the agent's own end) is one *interruption*; the
+ * A bot that ends by itself is begun again in place, as the next attempt; the state stays what it has reached:
+ *
+ *   attempt n over -> told, durable -> container dead and gone -> delay -> attempt n + 1, with all hooks anew
+ *
+ * Everything that ends the allocation (a stop, the lease, the policy, the agent's own end) is one *interruption*; the
  * first one decides how it ends, later ones can only make it quicker. The end is told once the container is dead.
  */
 export class AllocationRunner {
@@ -61,7 +74,7 @@ export class AllocationRunner {
   readonly account: string;
   /** Resolves when it has ended and is removed, or when the agent has let go of it. */
   readonly done: Promise<void>;
-  /** Ends hooks and waits. */
+  /** Ends attempts and waits. */
   readonly #interruption = new AbortController();
   /** Ends the grace of a stop. */
   readonly #urgency = new AbortController();
@@ -70,8 +83,9 @@ export class AllocationRunner {
   readonly #lease: ContainerLease;
   #record: StartedRecord;
   #ending: Ending | null = null;
-  #handle: TaskHandle | null = null;
-  #status: StatusFeed = silentStatusFeed;
+  #attempt: AllocationAttempt | null = null;
+  /** What was found of an attempt that another agent had begun. */
+  #found: TaskHandle | null = null;
 
   constructor(
     record: StartedRecord,
@@ -82,18 +96,13 @@ export class AllocationRunner {
     this.#record = record;
     this.id = record.id;
     this.account = record.account;
-    const adopted = beginning.kind === 'adopted';
-    this.#lease = new ContainerLease(
-      record.id,
-      record.epoch,
-      tools.files,
-      tools.clock,
-      () => this.#leaseEnded(),
-      {
-        published: adopted,
-      },
-    );
-    if (beginning.kind !== 'over') tools.leases.hold(this.#lease, adopted ? beginning.deadlineMs : null);
+    const { files, clock, leases } = tools;
+    const published = beginning.kind === 'adopted' || beginning.kind === 'ended';
+    const ended = () => this.#leaseEnded();
+    this.#lease = new ContainerLease(record.id, record.epoch, files, clock, ended, { published });
+    if (beginning.kind !== 'over') {
+      leases.hold(this.#lease, 'deadlineMs' in beginning ? beginning.deadlineMs : null);
+    }
     this.done = this.#live(beginning, predecessor);
   }
 
@@ -102,11 +111,11 @@ export class AllocationRunner {
   }
 
   get handle(): TaskHandle | null {
-    return this.#handle;
+    return this.#attempt?.handle ?? this.#found;
   }
 
   get observation(): BotObservation | null {
-    return this.#status.observation();
+    return this.#attempt?.observation ?? null;
   }
 
   /** Ends it as asked. A second wish can only shorten the grace. */
@@ -129,9 +138,8 @@ export class AllocationRunner {
       this.#failed(error);
     }
     await aborted(this.#interruption.signal);
-    await this.#status.close();
     if (this.#ending === null) return;
-    await this.tools.takedown.run(this.#record, this.#task(), this.#handle, this.#ending, {
+    await this.tools.takedown.run(this.#record, this.#task(), this.handle, this.#ending, {
       urgency: this.#urgency.signal,
       letGo: this.#letGo.signal,
       onChange: (record) => this.#changed(record),
@@ -140,29 +148,73 @@ export class AllocationRunner {
     this.#urgency.abort();
   }
 
-  /** Up to a bot that is ready; returns early when there is nothing left to do but to wait for the end. */
+  /** One attempt after the other, until the policy allows no more or something interrupts. */
   async #work(beginning: Beginning, predecessor: Promise<void>): Promise<void> {
     if (this.#record.stop !== null) this.stop(this.#record.stop);
+    this.#found = foundWith(beginning, this.#record);
     if (beginning.kind === 'over') {
-      this.#handle = beginning.handle;
       this.#interrupt(beginning.ending);
       return;
     }
-    if (beginning.kind === 'adopted') this.#follow(beginning.handle);
-    else await this.#start(predecessor);
-    await runHooks(this.tools.hooks.untilReady, this.#context(), this.tools.memory(this.id));
+    let end: AttemptEnd | null;
+    if (beginning.kind === 'ended') end = beginning.end;
+    else if (beginning.kind === 'adopted') end = await this.#try(beginning.handle);
+    else {
+      await this.#waitFor(predecessor);
+      // The agent before has left it to us to wait, and to see to it that nothing of the attempt before is there.
+      if (this.#record.attempts.dueBoottimeMs !== null) await this.#clearAndWait();
+      end = await this.#try(null);
+    }
+    while (end !== null && (await this.#again(end))) end = await this.#try(null);
   }
 
-  async #start(predecessor: Promise<void>): Promise<void> {
-    const { signal } = this.#interruption;
-    await this.#waitFor(predecessor);
-    const giveBack = await this.tools.slots.take(signal);
-    try {
-      if (this.#record.state === 'accepted') await this.#move('preparing');
-      await runHooks(this.tools.hooks.untilStarted, this.#context(), this.tools.memory(this.id));
-    } finally {
-      giveBack();
+  async #try(adopted: TaskHandle | null): Promise<AttemptEnd | null> {
+    const record = () => this.#record;
+    const owner = {
+      get record() {
+        return record();
+      },
+      task: this.#task(),
+      interruption: this.#interruption.signal,
+      changed: (changed: AllocationRecord) => {
+        this.#record = this.#with(changed);
+      },
+      publishLease: async () => await this.#publishLease(),
+    };
+    this.#attempt = new AllocationAttempt(owner, this.tools);
+    return await this.#attempt.run(adopted);
+  }
+
+  /** After an attempt: waits until the next one may begin, or ends the allocation and says no. */
+  async #again(end: AttemptEnd): Promise<boolean> {
+    this.#interruption.signal.throwIfAborted();
+    const next = await this.tools.restarts.next(this.#record, end);
+    if (next === null) {
+      this.#fail(end.reason, end.detail, end.exitCode);
+      return false;
     }
+    this.#changed(next);
+    await this.#clearAndWait();
+    return true;
+  }
+
+  /**
+   * What the attempt before has left is dead and gone, its lease file included, before the next one begins. An
+   * interruption leaves the rest to the takedown.
+   */
+  async #clearAndWait(): Promise<void> {
+    const { signal } = this.#interruption;
+    await this.tools.takedown.clear(this.#record, this.#task(), this.handle, signal, async () => {
+      await this.#lease.withdraw();
+    });
+    this.#attempt = null;
+    this.#found = null;
+    const { clock } = this.tools;
+    const { attempts, command } = this.#record;
+    // A boot in between has begun to count anew; chance has at most doubled the delay.
+    const wait_ms_max = command.restart.delayMaxMs * 2;
+    const left_ms = Math.min((attempts.dueBoottimeMs ?? 0) - clock.boottimeMs(), wait_ms_max);
+    if (left_ms > 0) await clock.sleep(left_ms, signal);
   }
 
   async #waitFor(predecessor: Promise<void>): Promise<void> {
@@ -179,24 +231,6 @@ export class AllocationRunner {
       'start-failed',
       'An older allocation of the account cannot be ended on this host.',
     );
-  }
-
-  #context(): HookContext {
-    const record = () => this.#record;
-    const status = () => this.#status;
-    return {
-      get record() {
-        return record();
-      },
-      get status() {
-        return status();
-      },
-      task: this.#task(),
-      signal: this.#interruption.signal,
-      publishLease: async () => await this.#publishLease(),
-      started: async (handle) => await this.#started(handle),
-      reached: async (stages, ready) => await this.#reached(stages, ready),
-    };
   }
 
   #task(): TaskSpec {
@@ -223,38 +257,6 @@ export class AllocationRunner {
     await this.#lease.publish(Math.floor(this.tools.clock.boottimeMs() + left_ms));
   }
 
-  async #started(handle: TaskHandle): Promise<void> {
-    this.#follow(handle);
-    if (movesForward(this.#record.state, 'starting')) await this.#move('starting');
-  }
-
-  /** From now on there is a container to watch. */
-  #follow(handle: TaskHandle): void {
-    const { files, clock, logger, driver } = this.tools;
-    this.#handle = handle;
-    if (files !== null) {
-      this.#status = new FileStatusFeed(
-        { allocation: this.id, epoch: this.#record.epoch },
-        files,
-        clock,
-        logger,
-      );
-    }
-    driver.wait(handle, this.#interruption.signal).then(
-      (exit) => this.#exited(exit),
-      (error: unknown) => this.#failed(error),
-    );
-  }
-
-  async #reached(stages: readonly Stage[], ready: boolean): Promise<void> {
-    this.#record = this.#with(await this.tools.journal.stages(this.#record, stages, ready));
-    if (ready) this.tools.logger.info({ allocation: this.id, bot: this.#record.command.bot }, 'bot is ready');
-  }
-
-  async #move(state: 'preparing' | 'starting'): Promise<void> {
-    this.#record = this.#with(await this.tools.journal.move(this.#record, state));
-  }
-
   /** The scheduler hears of it at once. */
   #changed(record: AllocationRecord): void {
     this.#record = this.#with(record);
@@ -263,12 +265,6 @@ export class AllocationRunner {
 
   #with(changed: AllocationRecord): StartedRecord {
     return { ...changed, command: this.#record.command };
-  }
-
-  #exited(exit: TaskExit): void {
-    const { reason, detail } = reasonOfExit(exit);
-    const said = this.#status.latest()?.error ?? null;
-    this.#fail(reason, said === null ? detail : `${detail} It says: ${said}`, exit.exitCode);
   }
 
   #failed(error: unknown): void {
@@ -283,7 +279,6 @@ export class AllocationRunner {
 
   #fail(reason: EndReason, detail: string, exitCode: number | null): void {
     const actor = this.tools.identity.actor;
-    // Part of it may be the bot's own words, which are to reach a database that takes no control characters.
     this.#interrupt({ state: 'failed', reason, detail: oneLine(detail), exitCode, graceMs: 0, actor });
   }
 
@@ -311,7 +306,8 @@ export class AllocationRunner {
   }
 }
 
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+/** The container to see to: not one that was only made for this very attempt, whose hooks go on with it or make it anew. */
+function foundWith(beginning: Beginning, { attempts }: AllocationRecord): TaskHandle | null {
+  if (beginning.kind !== 'run') return beginning.handle;
+  return attempts.dueBoottimeMs === null ? null : (beginning.left ?? null);
 }

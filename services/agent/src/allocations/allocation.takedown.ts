@@ -85,6 +85,28 @@ export class AllocationTakedown {
     }
   }
 
+  /**
+   * Between two attempts: kills what runs and removes all of it, so that the next one finds nothing; the allocation and
+   * its lease go on. Throws AbortError when interrupted, having done a part; `run` does the rest then.
+   * @param killed called once nothing runs any more
+   */
+  async clear(
+    record: StartedRecord,
+    task: TaskSpec,
+    handle: TaskHandle | null,
+    interruption: AbortSignal,
+    killed: () => Promise<void>,
+  ): Promise<void> {
+    const signals = { letGo: interruption };
+    const now = { graceMs: 0 };
+    await this.#certainly(record.id, signals, () =>
+      this.#kill(record, task, handle, now, { urgency: interruption, letGo: interruption }),
+    );
+    await killed();
+    if (handle !== null) await this.#certainly(record.id, signals, () => this.driver.destroy(handle));
+    await this.#certainly(record.id, signals, async () => await this.files?.clear(record.id));
+  }
+
   async #announce(record: StartedRecord, ending: Ending): Promise<AllocationRecord> {
     if (ending.state !== 'stopped' || !movesForward(record.state, 'stopping')) return record;
     try {
@@ -100,8 +122,8 @@ export class AllocationTakedown {
     record: StartedRecord,
     task: TaskSpec,
     handle: TaskHandle | null,
-    ending: Ending,
-    { urgency, letGo }: TakedownSignals,
+    ending: Pick<Ending, 'graceMs'>,
+    { urgency, letGo }: Pick<TakedownSignals, 'urgency' | 'letGo'>,
   ): Promise<TaskStatus | null> {
     if (handle === null) {
       // Nothing is made before it is being prepared; from then on there may be things the agent never heard of.
@@ -150,7 +172,11 @@ export class AllocationTakedown {
   }
 
   /** Does a step until it succeeds. Throws AbortError when the agent lets go. */
-  async #certainly<T>(allocation: string, { letGo }: TakedownSignals, step: () => Promise<T>): Promise<T> {
+  async #certainly<T>(
+    allocation: string,
+    { letGo }: Pick<TakedownSignals, 'letGo'>,
+    step: () => Promise<T>,
+  ): Promise<T> {
     for (let pause_ms = pause_ms_first; ; pause_ms = Math.min(pause_ms * 2, pause_ms_max)) {
       letGo.throwIfAborted();
       try {

@@ -14,6 +14,7 @@ import { AllocationHooks, type HookMemory } from './allocation.hooks.js';
 import { AllocationJournal } from './allocation.journal.js';
 import type { AllocationRecord, StartedRecord, StopWish } from './allocation.record.js';
 import { AllocationRunner, type Beginning, type RunnerTools } from './allocation.runner.js';
+import { AllocationRestarts } from './allocation.restarts.js';
 import { AllocationTakedown } from './allocation.takedown.js';
 import { WorkSlots } from './work-slots.js';
 
@@ -29,6 +30,8 @@ export class AllocationsService {
   readonly #runners = new Map<string, AllocationRunner>();
   /** The newest allocation of each account. */
   readonly #lanes = new Map<string, AllocationRunner>();
+  /** What has to be over before anything else of an account begins: older allocations, stray containers. */
+  readonly #barriers = new Map<string, Promise<void>>();
   readonly #tools: RunnerTools;
   #detached = false;
 
@@ -39,6 +42,7 @@ export class AllocationsService {
     slots: WorkSlots,
     leases: LeaseKeeper,
     @Inject(RUN_FILES) files: RunFiles,
+    restarts: AllocationRestarts,
     takedown: AllocationTakedown,
     private readonly db: AgentDatabase,
     private readonly allocations: AllocationsRepository,
@@ -59,6 +63,7 @@ export class AllocationsService {
       slots,
       leases,
       files,
+      restarts,
       takedown,
       heartbeats,
       identity,
@@ -78,7 +83,10 @@ export class AllocationsService {
       actor: this.identity.actor,
       detail: 'A newer epoch came.',
     });
-    const runner = new AllocationRunner(record, this.#tools, beginning, older?.done ?? Promise.resolve());
+    // Not the next older one alone: it may have given up waiting for one that lives still.
+    if (older !== undefined) this.hold(record.account, older.done);
+    const over = this.#barriers.get(record.account) ?? Promise.resolve();
+    const runner = new AllocationRunner(record, this.#tools, beginning, over);
     this.#runners.set(record.id, runner);
     this.#lanes.set(record.account, runner);
     runner.done.then(
@@ -117,6 +125,20 @@ export class AllocationsService {
     await Promise.all(runners.map((runner) => runner.done));
   }
 
+  /** Nothing of the account begins before `over` is settled; what waits gives up after its own time. */
+  hold(account: string, over: Promise<void>): void {
+    const settled = Promise.allSettled([this.#barriers.get(account), over]).then(() => undefined);
+    this.#barriers.set(account, settled);
+    void settled.then(() => {
+      if (this.#barriers.get(account) === settled) this.#barriers.delete(account);
+    });
+  }
+
+  /** Whether it lives here, or is being removed. */
+  has(allocation: string): boolean {
+    return this.#runners.has(allocation);
+  }
+
   /** How many live here. */
   get count(): number {
     return this.#runners.size;
@@ -147,6 +169,9 @@ export class AllocationsService {
 }
 
 const observedOf = (
-  { id, account, epoch, state, reason, detail, exitCode }: AllocationRecord,
+  { id, account, epoch, state, reason, detail, exitCode, attempts: { attempt, lastExit } }: AllocationRecord,
   observation: ObservedAllocation['observation'],
-): ObservedAllocation => ({ id, account, epoch, state, reason, detail, exitCode, observation });
+): ObservedAllocation => ({
+  ...{ id, account, epoch, state, reason, detail, exitCode },
+  ...{ attempt, lastExit, observation },
+});

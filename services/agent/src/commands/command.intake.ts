@@ -4,6 +4,7 @@ import { ProblemError, isLive, type Command, type StartCommand, type StopCommand
 import { Poison, header, type Delivery } from '#libs/messaging';
 import { LOGGER, isTraceparent, requestContext, type Logger } from '#libs/telemetry';
 import { AllocationJournal } from '../allocations/allocation.journal.js';
+import { firstAttempt } from '../allocations/allocation.attempts.js';
 import { isStarted, type AllocationRecord, type StopWish } from '../allocations/allocation.record.js';
 import { AllocationsService } from '../allocations/allocations.service.js';
 import { SpoolFull } from '../errors.js';
@@ -136,6 +137,7 @@ const newRecord = (command: StartCommand | StopCommand): AllocationRecord => ({
   command: command.verb === 'start' ? command : null,
   state: 'accepted',
   stage: null,
+  attempts: firstAttempt,
   reason: null,
   detail: null,
   exitCode: null,

@@ -10,6 +10,8 @@ const seen = (state: AllocationState, over: Partial<ObservedAllocation> = {}): O
   reason: state === 'stopping' ? 'account-locked' : null,
   detail: null,
   exitCode: null,
+  attempt: 1,
+  lastExit: null,
   observation: {
     stage: 'trade-allowed',
     equity: 10_000.25,

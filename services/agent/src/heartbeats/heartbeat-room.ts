@@ -9,7 +9,8 @@ const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(val
 /**
  * What of all a host has to tell goes into one heartbeat: a larger one is refused, and then nothing on the host keeps
  * its lease. First everything that lives, because leases depend on it (`capacityBots` sees to it that it fits); then
- * what ended, the rest of it in the next heartbeat; then what bots say of themselves, as far as there is room. Pure.
+ * what ended, the rest of it in the next heartbeat; then what bots say of themselves, as far as there is room. How an
+ * attempt ended is left to its event then. Pure.
  */
 export function withinRoom(
   observed: readonly ObservedAllocation[],
@@ -18,7 +19,7 @@ export function withinRoom(
   if (bytesOf(observed) <= bytes_max) return [...observed];
   const live = observed
     .filter(({ state }) => isLive(state))
-    .map((allocation) => ({ ...allocation, observation: null }));
+    .map(({ lastExit: _, ...allocation }): ObservedAllocation => ({ ...allocation, observation: null }));
   const said = new Map(observed.map(({ id, observation }) => [id, observation]));
   let left = bytes_max - bytesOf(live);
   const fits = (bytes: number): boolean => {

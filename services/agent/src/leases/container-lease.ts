@@ -27,6 +27,12 @@ export class ContainerLease implements LeaseHolder {
     await this.#write(deadlineBoottimeMs);
   }
 
+  /** Until the next one is about to start nobody is told; resolves once no write is under way any more. */
+  async withdraw(): Promise<void> {
+    this.#published = false;
+    await this.#writing;
+  }
+
   async renewed(deadlineBoottimeMs: number): Promise<void> {
     if (this.#published) await this.#write(deadlineBoottimeMs);
   }

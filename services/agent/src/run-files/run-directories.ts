@@ -48,6 +48,8 @@ export class RunDirectories {
     await mkdir(out, { recursive: true, mode: 0o700 });
     if (this.owner !== null) await chown(out, this.owner.uid, this.owner.gid);
     await this.#write(bot.allocation, 'bot.json', BotFile.parse(bot), read_only);
+    // One that is there counts on: the kill switch stays where it is when the bot is begun again.
+    if (await this.#exists(bot.allocation, 'control.json')) return;
     const control = {
       schema: 1,
       trading: 'enabled',
@@ -97,8 +99,19 @@ export class RunDirectories {
     return status;
   }
 
-  async remove(allocation: string): Promise<void> {
+  /** Removes all that an attempt was given and has left, but for what it is told about trading. */
+  async clear(allocation: string): Promise<void> {
     const path = this.path(allocation);
+    for (const name of await this.#names(path)) {
+      if (name !== 'control.json') await this.#removeTree(join(path, name));
+    }
+  }
+
+  async remove(allocation: string): Promise<void> {
+    await this.#removeTree(this.path(allocation));
+  }
+
+  async #removeTree(path: string): Promise<void> {
     try {
       await rm(path, { recursive: true, force: true, maxRetries: 3 });
     } catch (error) {
@@ -112,6 +125,20 @@ export class RunDirectories {
   async list(): Promise<string[]> {
     const entries = await readdir(this.root, { withFileTypes: true });
     return entries.filter((e) => e.isDirectory() && Id.safeParse(e.name).success).map((e) => e.name);
+  }
+
+  async #exists(allocation: string, name: string): Promise<boolean> {
+    return (await this.#names(this.path(allocation))).includes(name);
+  }
+
+  /** Empty for a directory that is not there. */
+  async #names(path: string): Promise<string[]> {
+    try {
+      return await readdir(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
   }
 
   async #write(allocation: string, name: string, value: object, mode: number): Promise<void> {

@@ -17,6 +17,8 @@ export interface StatusFeed {
   latest(): StatusFile | null;
   /** `latest` for the heartbeat. */
   observation(): BotObservation | null;
+  /** Milliseconds from the last news, or the beginning, to the last look: what nobody looked at counts as no silence. */
+  silentMs(): number;
   /** Resolves when there is a newer status or the time is up. */
   next(timeout_ms: number, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -31,6 +33,8 @@ export class FileStatusFeed implements StatusFeed {
   #latest: StatusFile | null = null;
   #content = '';
   #observedAt_ms = 0;
+  #newsAt_ms: number;
+  #lookedAt_ms: number;
   #fault: string | null = null;
 
   constructor(
@@ -39,6 +43,7 @@ export class FileStatusFeed implements StatusFeed {
     private readonly clock: Clock,
     private readonly logger: Logger,
   ) {
+    this.#newsAt_ms = this.#lookedAt_ms = clock.monotonicMs();
     this.#loop = this.#follow();
   }
 
@@ -59,6 +64,10 @@ export class FileStatusFeed implements StatusFeed {
       controlSequence: status.controlSequence,
       observedAt: new Date(this.#observedAt_ms).toISOString(),
     };
+  }
+
+  silentMs(): number {
+    return this.#lookedAt_ms - this.#newsAt_ms;
   }
 
   async next(timeout_ms: number, signal: AbortSignal): Promise<void> {
@@ -89,13 +98,17 @@ export class FileStatusFeed implements StatusFeed {
 
   async #read(): Promise<void> {
     try {
-      const status = await this.directories.readStatus(this.of.allocation, this.of.epoch);
+      const looking_ms = this.clock.monotonicMs();
+      const status = await this.directories
+        .readStatus(this.of.allocation, this.of.epoch)
+        .finally(() => (this.#lookedAt_ms = looking_ms));
       if (status === null) return;
       const content = JSON.stringify(status);
       if (content === this.#content) return;
       this.#content = content;
       this.#latest = status;
       this.#observedAt_ms = this.clock.wallMs();
+      this.#newsAt_ms = looking_ms;
       this.#fault = null;
       this.#news.call();
     } catch (error) {
@@ -127,6 +140,7 @@ export class FileStatusFeed implements StatusFeed {
 export const silentStatusFeed: StatusFeed = {
   latest: () => null,
   observation: () => null,
+  silentMs: () => 0,
   next: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StartupFault } from '../errors.js';
 import { AgentDatabase } from './agent.database.js';
+import { schemaSteps } from './agent.schema.js';
 import { FactsRepository } from './facts.repository.js';
 import { FencesRepository } from './fences.repository.js';
 
@@ -82,7 +83,7 @@ describe('AgentDatabase', () => {
     raw.close();
     expect(() => new AgentDatabase(path)).toThrow(/newer agent/);
     const repaired = new DatabaseSync(path);
-    repaired.exec('PRAGMA user_version = 1');
+    repaired.exec(`PRAGMA user_version = ${schemaSteps.length}`);
     repaired.close();
     db = new AgentDatabase(path);
   });

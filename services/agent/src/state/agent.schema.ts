@@ -73,4 +73,19 @@ export const schemaSteps: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX preparations_wanted ON preparations (recorded_at) WHERE ended = 0;
   `,
+  `
+  -- Attempts of the bot in place, as JSON; null for the first one.
+  ALTER TABLE allocations ADD COLUMN attempts TEXT;
+  `,
+  `
+  -- Volumes and images that nobody needs, and since when (wall clock, milliseconds).
+  CREATE TABLE spares (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (kind, name)
+  ) STRICT, WITHOUT ROWID;
+  -- Images that this agent has fetched; no other is ever removed.
+  CREATE TABLE fetched_images (reference TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AllocationState, EndReason, Stage, StartCommand, isLive } from '#libs/contracts';
+import { Attempts, firstAttempt } from '../allocations/allocation.attempts.js';
 import type { AllocationRecord, StopWish } from '../allocations/allocation.record.js';
 import { AgentDatabase } from './agent.database.js';
 import { integer, integerOrNull, text, textOrNull, type Row } from './row.js';
@@ -11,6 +12,7 @@ const ended_kept_max = 20_000;
 function toRecord(row: Row): AllocationRecord {
   const command = textOrNull(row, 'command');
   const stop = textOrNull(row, 'stop');
+  const attempts = textOrNull(row, 'attempts');
   return {
     id: text(row, 'id'),
     account: text(row, 'account'),
@@ -18,6 +20,7 @@ function toRecord(row: Row): AllocationRecord {
     command: command === null ? null : StartCommand.parse(JSON.parse(command)),
     state: AllocationState.parse(row['state']),
     stage: Stage.nullable().parse(row['stage']),
+    attempts: attempts === null ? firstAttempt : Attempts.parse(JSON.parse(attempts)),
     reason: EndReason.nullable().parse(row['reason']),
     detail: textOrNull(row, 'detail'),
     exitCode: integerOrNull(row, 'exit_code'),
@@ -40,6 +43,11 @@ export class AllocationsRepository {
     return this.db.all('SELECT * FROM allocations WHERE ended = 0 ORDER BY account, epoch').map(toRecord);
   }
 
+  /** Whether the account has one that lives here. */
+  hasLive(account: string): boolean {
+    return this.db.one('SELECT 1 FROM allocations WHERE account = ? AND ended = 0 LIMIT 1', account) !== null;
+  }
+
   /** Ended, and the scheduler has not yet answered a heartbeat that said so; oldest first. */
   unreported(limit: number): AllocationRecord[] {
     return this.db
@@ -55,11 +63,12 @@ export class AllocationsRepository {
     const live = isLive(record.state);
     this.db.change(
       `INSERT INTO allocations
-         (id, account, epoch, command, state, stage, reason, detail, exit_code, stop, traceparent, ended, changed_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         (id, account, epoch, command, state, stage, reason, detail, exit_code, stop, traceparent, attempts,
+          ended, changed_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET
          command = excluded.command, state = excluded.state, stage = excluded.stage, reason = excluded.reason,
-         detail = excluded.detail, exit_code = excluded.exit_code, ended = excluded.ended,
+         detail = excluded.detail, exit_code = excluded.exit_code, attempts = excluded.attempts, ended = excluded.ended,
          changed_at = excluded.changed_at`,
       record.id,
       record.account,
@@ -72,6 +81,7 @@ export class AllocationsRepository {
       record.exitCode,
       record.stop === null ? null : JSON.stringify(record.stop),
       record.traceparent,
+      JSON.stringify(record.attempts),
       live ? 0 : 1,
       Math.trunc(wall_ms),
     );
@@ -101,6 +111,11 @@ export class AllocationsRepository {
   /** Inside a commit. */
   hookDone(id: string, hook: string): void {
     this.db.change('INSERT OR IGNORE INTO hooks (allocation, hook) VALUES (?, ?)', id, hook);
+  }
+
+  /** Inside a commit: another attempt does all of it anew. */
+  forgetHooksOf(id: string): void {
+    this.db.change('DELETE FROM hooks WHERE allocation = ?', id);
   }
 
   /** Inside a commit: a boot undoes what hooks did. */

@@ -1,6 +1,7 @@
 import type { Stage, StartCommand } from '#libs/contracts';
 import { aStartCommand } from '#libs/testing';
 import type { HookContext } from '../allocations/allocation.hook.js';
+import { firstAttempt } from '../allocations/allocation.attempts.js';
 import type { StartedRecord } from '../allocations/allocation.record.js';
 import type { TaskHandle, TaskSpec } from '../drivers/driver.js';
 import { silentStatusFeed, type StatusFeed } from '../run-files/status-feed.js';
@@ -17,6 +18,7 @@ export function aRecord(
     command,
     state: 'preparing',
     stage: null,
+    attempts: firstAttempt,
     reason: null,
     detail: null,
     exitCode: null,
@@ -30,6 +32,8 @@ export function aRecord(
 export class RecordedContext implements HookContext {
   readonly handles: TaskHandle[] = [];
   readonly stages: Stage[] = [];
+  readonly took_ms: (number | null)[] = [];
+  startedMs: number | null = null;
   leasesPublished = 0;
   ready = false;
   readonly abort = new AbortController();
@@ -69,8 +73,9 @@ export class RecordedContext implements HookContext {
     this.handles.push(handle);
   }
 
-  async reached(stages: readonly Stage[], ready: boolean): Promise<void> {
+  async reached(stages: readonly Stage[], ready: boolean, tookMs: number | null): Promise<void> {
     this.stages.push(...stages);
+    this.took_ms.push(tookMs);
     this.record = {
       ...this.record,
       stage: stages.at(-1) ?? null,

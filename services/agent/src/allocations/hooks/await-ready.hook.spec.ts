@@ -9,6 +9,7 @@ import { createLogger } from '#libs/telemetry';
 import { VirtualClock, aStartCommand, waitFor } from '#libs/testing';
 import { RunDirectories } from '../../run-files/run-directories.js';
 import { FileStatusFeed } from '../../run-files/status-feed.js';
+import { firstAttempt } from '../allocation.attempts.js';
 import { RecordedContext, aRecord } from '../../testing/hook.context.js';
 import { aStatus, say } from '../../testing/writing.driver.js';
 import { AwaitReadyHook, stagesPassed } from './await-ready.hook.js';
@@ -107,9 +108,23 @@ describe('AwaitReadyHook', () => {
   });
 
   it('does nothing for a bot that was ready before', async () => {
-    const watched = context({ state: 'running' });
+    const watched = context({ state: 'running', stage: 'trade-allowed' });
     await new AwaitReadyHook(files, new SystemClock()).run(watched);
     expect(watched.stages).toEqual([]);
+  });
+
+  it('waits for every stage of a later attempt, whose allocation runs already, and says how long each took', async () => {
+    const watched = context({ state: 'running', attempts: { ...firstAttempt, attempt: 2 } });
+    const clock = new SystemClock();
+    watched.startedMs = clock.monotonicMs();
+    const done = new AwaitReadyHook(files, clock).run(watched);
+    await say(runDir(), aStatus(command, 'login'));
+    await waitFor(() => watched.stages.includes('login'));
+    expect(watched.ready).toBe(false);
+    await say(runDir(), aStatus(command, 'trade-allowed'));
+    await done;
+    expect(watched.stages).toEqual([...stages]);
+    expect(watched.took_ms.every((took_ms) => took_ms !== null && took_ms >= 0)).toBe(true);
   });
 
   it('takes nobody at his word who speaks for another allocation', async () => {
@@ -133,6 +148,7 @@ describe('AwaitReadyHook', () => {
     const watched = new RecordedContext(aRecord({ state: 'starting' }, command), {
       latest: () => said,
       observation: () => null,
+      silentMs: () => 0,
       next: async (timeout_ms, signal) => await clock.sleep(timeout_ms, signal),
       close: async () => undefined,
     });

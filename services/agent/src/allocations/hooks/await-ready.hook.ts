@@ -20,15 +20,16 @@ export class AwaitReadyHook implements AllocationHook {
   ) {}
 
   async run(context: HookContext): Promise<void> {
-    if (context.record.state === 'running') return;
     const { stages } = runtimes[context.task.runtime];
+    if (context.record.stage === stages.at(-1)) return;
     // A driver without files has no bot that could say how far it is.
     if (this.files === null) {
-      await context.reached(stages.slice(-1), true);
+      await context.reached(stages.slice(-1), true, null);
       return;
     }
     const timeout_ms = context.record.command.stageTimeoutMs;
     let due_ms = this.clock.monotonicMs() + timeout_ms;
+    let since_ms = context.startedMs;
     for (;;) {
       context.signal.throwIfAborted();
       const passed = stagesPassed(stages, context.record.stage, context.status.latest()?.stage ?? null);
@@ -37,8 +38,10 @@ export class AwaitReadyHook implements AllocationHook {
         const loggedIn = passed.some((stage) => stages.indexOf(stage) >= stages.indexOf('login'));
         if (loggedIn) await this.files.removeCredentials(context.record.id);
         const ready = passed.at(-1) === stages.at(-1);
-        await context.reached(passed, ready);
+        const now_ms = this.clock.monotonicMs();
+        await context.reached(passed, ready, since_ms === null ? null : Math.round(now_ms - since_ms));
         if (ready) return;
+        since_ms = now_ms;
         due_ms = this.clock.monotonicMs() + timeout_ms;
         continue;
       }

@@ -98,5 +98,7 @@ export class FetchGrantHook implements AllocationHook {
 function refused(error: unknown): AllocationFailure {
   const detail =
     error instanceof ProblemError ? `${error.code}: ${error.detail}` : 'The answer is not a grant.';
-  return new AllocationFailure('grant-refused', detail.slice(0, 300), { cause: error });
+  // What may help later was asked for long; else the same question has the same answer.
+  const hopeless = !(error instanceof ProblemError && error.retry);
+  return new AllocationFailure('grant-refused', detail.slice(0, 300), { cause: error, hopeless });
 }

@@ -25,12 +25,16 @@ export class VerifyAllocationHook implements AllocationHook {
     }
     const wanted = runtimeRef(task.runtime, task.version);
     if (!this.ability.runtimes.includes(wanted)) {
-      throw new AllocationFailure('start-failed', `This host has no image for the runtime ${wanted}.`);
+      throw hopeless(`This host has no image for the runtime ${wanted}.`);
     }
     const { cpuMillis, memoryMiB } = this.ability.capacity;
     if (task.resources.cpuMillis > cpuMillis || task.resources.memoryMiB > memoryMiB) {
-      throw new AllocationFailure('start-failed', 'The bot asks for more than this whole host has.');
+      throw hopeless('The bot asks for more than this whole host has.');
     }
     return Promise.resolve();
   }
 }
+
+/** No attempt on this host can do better. */
+const hopeless = (detail: string): AllocationFailure =>
+  new AllocationFailure('start-failed', detail, { hopeless: true });
