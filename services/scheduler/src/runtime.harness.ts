@@ -1,12 +1,5 @@
 import type { Clock } from '#libs/clock';
-import {
-  consumers,
-  newId,
-  Policies,
-  streams,
-  type Bot,
-  type ObservedAllocation,
-} from '#libs/contracts';
+import { consumers, newId, Policies, streams, type Bot, type ObservedAllocation } from '#libs/contracts';
 import { connectMessaging, provision, SigningKey, type Messaging } from '#libs/messaging';
 import { OutboxRelay, runMigrations } from '#libs/persistence';
 import { createLogger } from '#libs/telemetry';
@@ -18,6 +11,7 @@ import { HeartbeatService } from './heartbeats/heartbeat.service.js';
 import { RegistrationService } from './heartbeats/registration.service.js';
 import type { SignedHost } from './heartbeats/signed-host.harness.js';
 import { LEADERSHIP, type Leadership } from './leadership/leadership.js';
+import { SteadyLeadership } from './leadership/leadership.harness.js';
 import { PlatformModule } from './platform.module.js';
 import { ReconcilerLoop } from './reconciliation/reconciler.loop.js';
 import { RuntimeModule } from './runtime.module.js';
@@ -72,8 +66,8 @@ export class RuntimeHarness {
     clock: Clock;
     config?: Partial<SchedulerConfig>;
     lead?: boolean;
-    /** In place of the real one: for tests of what holds even when two lead. */
-    leadership?: Leadership;
+    /** In place of one that leads until it resigns; `real`: by the lease, which turning the clock ends. */
+    leadership?: Leadership | 'real';
     logLevel?: 'silent' | 'warn' | 'debug';
   }): Promise<RuntimeHarness> {
     const { databaseUrl, nats, clock } = options;
@@ -97,8 +91,15 @@ export class RuntimeHarness {
     const builder = Test.createTestingModule({
       imports: [PlatformModule.forRoot(platform), SeamsModule, RuntimeModule],
     });
-    if (options.leadership !== undefined) builder.overrideProvider(LEADERSHIP).useValue(options.leadership);
-    const app = await builder.compile();
+    // The data source is there once the module is compiled, and not asked for before.
+    let app: TestingModule | null = null;
+    const dataSource = (): DataSource => {
+      if (app === null) throw new Error('The runtime is not compiled yet.');
+      return app.get(DataSource);
+    };
+    const leadership = options.leadership ?? new SteadyLeadership(dataSource, clock);
+    if (leadership !== 'real') builder.overrideProvider(LEADERSHIP).useValue(leadership);
+    app = await builder.compile();
     await app.init();
     const harness = new RuntimeHarness(app, clock, messaging, signingKey, config);
     if (options.lead !== false) await harness.leadership.lead(new AbortController().signal);

@@ -1,12 +1,14 @@
 import { Global, Module } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import { LOGGER, type Logger } from '#libs/telemetry';
+import { BotRepository } from './bots/bot.repository.js';
 import { AllocationAdvanceRepository } from './allocations/allocation-advance.repository.js';
 import { AllocationCheckController } from './allocations/allocation-check.controller.js';
 import { AllocationRepository } from './allocations/allocation.repository.js';
 import { AllocationService } from './allocations/allocation.service.js';
 import { BotQueueRepository } from './allocations/bot-queue.repository.js';
 import { HostLossRepository } from './allocations/host-loss.repository.js';
+import { HostRoomRepository } from './allocations/host-room.repository.js';
 import { ResendRepository } from './allocations/resend.repository.js';
 import { RetryRepository } from './allocations/retry.repository.js';
 import { BrokerUpkeep } from './broker/broker.upkeep.js';
@@ -46,6 +48,9 @@ import { ReconcilerRegistry } from './reconciliation/reconciler.registry.js';
 import { ReconciliationRepository } from './reconciliation/reconciliation.repository.js';
 import { ReplaceReconciler } from './reconciliation/replace.reconciler.js';
 import { ResendReconciler } from './reconciliation/resend.reconciler.js';
+import { RolloutReconciler } from './rollouts/rollout.reconciler.js';
+import { RolloutRepository } from './rollouts/rollout.repository.js';
+import { RolloutTransitions } from './rollouts/rollout.transitions.js';
 import { StopReconciler } from './reconciliation/stop.reconciler.js';
 import {
   LEADERSHIP_DATABASE,
@@ -54,10 +59,12 @@ import {
   type RuntimeSettings,
 } from './runtime.settings.js';
 import { SchedulerRuntime } from './scheduler.runtime.js';
+import { QuotaRepository } from './tenants/quota.repository.js';
 
 const reconcilers = [
   HostLostReconciler,
   StopReconciler,
+  RolloutReconciler,
   ReplaceReconciler,
   DeleteReconciler,
   PlacementReconciler,
@@ -86,7 +93,12 @@ function leaderLease(
 @Global()
 @Module({
   imports: [OperationsModule],
-  controllers: [HeartbeatController, AllocationCheckController, AllocationProjectionController, PreparationProjectionController],
+  controllers: [
+    HeartbeatController,
+    AllocationCheckController,
+    AllocationProjectionController,
+    PreparationProjectionController,
+  ],
   providers: [
     {
       provide: LEADERSHIP,
@@ -94,6 +106,7 @@ function leaderLease(
       useFactory: leaderLease,
     },
     LeaderTransaction,
+    HostRoomRepository,
     AllocationRepository,
     AllocationAdvanceRepository,
     RetryRepository,
@@ -119,6 +132,10 @@ function leaderLease(
     MoveService,
     DrainRepository,
     DrainService,
+    BotRepository,
+    QuotaRepository,
+    RolloutRepository,
+    RolloutTransitions,
     ReconciliationRepository,
     FleetReader,
     ...reconcilers,

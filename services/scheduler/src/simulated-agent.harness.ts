@@ -12,6 +12,7 @@ import {
   type HostRegistered,
   type HostRegister,
   type ObservedAllocation,
+  type PrepareCommand,
   type PublicJwk,
   type StartCommand,
 } from '#libs/contracts';
@@ -67,6 +68,8 @@ const heartbeat_soon_ms = 20;
  */
 export class SimulatedAgent {
   readonly held = new Map<string, Held>();
+  /** What becomes of preparations: null when they succeed, `silent` when nothing is ever heard of them. */
+  preparation: (command: PrepareCommand) => 'image-missing' | 'prepare-failed' | 'silent' | null = () => null;
   /** Start commands that were taken, repetitions included. */
   commandsTaken = 0;
   private readonly stopping = new AbortController();
@@ -149,12 +152,25 @@ export class SimulatedAgent {
     const command = Command.parse(delivery.body);
     if (command.host !== this.name) throw new Error('a command for another host');
     if (command.verb === 'stop') return this.end(command.allocation, 'stopped');
+    if (command.verb === 'prepare') return this.prepare(command);
     this.commandsTaken += 1;
     if (this.held.has(command.allocation)) return;
     const held: Held = { command, state: 'accepted', life: null };
     this.held.set(command.allocation, held);
     await this.tell(held, 'accepted');
     this.soon();
+  }
+
+  /** Says that it is ready, or whatever a test has it say. */
+  private async prepare(command: PrepareCommand): Promise<void> {
+    const failure = this.preparation(command);
+    if (failure === 'silent') return;
+    const { move, account } = command;
+    const type = failure === null ? 'tradefleet.move.prepared' : 'tradefleet.move.prepare-failed';
+    const detail = failure === null ? null : 'as the test has it';
+    const data = { move, host: this.name, account, code: failure, detail, tookMs: 1 };
+    this.outgoing.push(await this.identity.preparation(type, data));
+    this.publishing = this.publishing.then(() => this.flush());
   }
 
   private async end(allocation: string, state: 'stopped' | 'failed'): Promise<void> {
@@ -245,6 +261,7 @@ export class SimulatedAgent {
       epoch,
       state,
       stage: null,
+      attempt: 1,
       reason: state === 'failed' ? 'lease-ended' : null,
       detail: null,
       exitCode: null,
@@ -267,5 +284,7 @@ const observed = ({ command, state }: Held): ObservedAllocation => ({
   reason: state === 'failed' ? 'lease-ended' : null,
   detail: null,
   exitCode: null,
+  attempt: 1,
+  lastExit: null,
   observation: null,
 });

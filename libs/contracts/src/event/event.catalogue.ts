@@ -74,7 +74,6 @@ const stray = z.strictObject({
 const swept = z.strictObject({
   host: Name,
   dryRun: z.boolean(),
-  containers: z.int().min(0),
   networks: z.int().min(0),
   volumes: z.int().min(0),
   images: z.int().min(0),

@@ -1,10 +1,20 @@
-import { isLive, movesForward, Stage, type AllocationState, type EndReason } from '#libs/contracts';
+import {
+  isLive,
+  movesForward,
+  Stage,
+  type AllocationState,
+  type AttemptExit,
+  type EndReason,
+} from '#libs/contracts';
 import type { AllocationAdvance, AllocationIdentity } from './allocation.rows.js';
 
 /** An allocation as it stands in the database, locked. */
 export interface AllocationStanding extends AllocationIdentity {
   readonly state: AllocationState;
+  /** Of the attempt it is in. */
   readonly stage: Stage | null;
+  readonly attempt: number;
+  readonly lastExit: AttemptExit | null;
   readonly stopReason: EndReason | null;
   /** When it began to run, or null. */
   readonly runningAt: Date | null;
@@ -26,11 +36,25 @@ export const settling = (steps: readonly AllocationStep[]): string[] =>
     .filter(({ moved, state }) => moved && (state === 'running' || !isLive(state)))
     .map(({ from }) => from.bot);
 
+type Trying = Pick<AllocationStanding, 'attempt' | 'stage' | 'lastExit'>;
+
+/** A later attempt begins at the first stage; what an earlier one says is past. */
+function further(at: Trying, report: Trying): Trying {
+  if (report.attempt < at.attempt) return at;
+  const { attempt, stage, lastExit } = report;
+  if (attempt > at.attempt) return { attempt, stage, lastExit };
+  return {
+    attempt,
+    stage: stageRank(stage) > stageRank(at.stage) ? stage : at.stage,
+    lastExit: at.lastExit ?? lastExit,
+  };
+}
+
 const stageRank = (stage: Stage | null): number => (stage === null ? -1 : Stage.options.indexOf(stage));
 
 /**
  * What of the reports leads forward, one step for each allocation. Pure: any order of the same reports, any number of
- * times, leads to the same end, because neither states nor stages ever go back.
+ * times, leads to the same end, because neither states nor attempts ever go back, nor stages within an attempt.
  */
 export function stepsForward(
   standings: readonly AllocationStanding[],
@@ -50,7 +74,8 @@ export function stepsForward(
 
 function stepOf(from: AllocationStanding, reports: readonly AllocationAdvance[]): AllocationStep | null {
   if (!isLive(from.state)) return null;
-  let { state, stage } = from as { state: AllocationState; stage: Stage | null };
+  let state: AllocationState = from.state;
+  let trying: Trying = from;
   let ran = false;
   let end: AllocationAdvance | null = null;
   for (const report of reports) {
@@ -59,17 +84,22 @@ function stepOf(from: AllocationStanding, reports: readonly AllocationAdvance[])
       state = report.state;
       if (!isLive(state)) end = report;
     }
-    if (stageRank(report.stage) > stageRank(stage)) stage = report.stage;
+    trying = further(trying, report);
     ran ||= report.ran;
   }
   const moved = state !== from.state;
-  if (!moved && stage === from.stage && (!ran || from.runningAt !== null)) return null;
+  const { stage, attempt, lastExit } = trying;
+  const same =
+    stage === from.stage && attempt === from.attempt && (lastExit === null) === (from.lastExit === null);
+  if (!moved && same && (!ran || from.runningAt !== null)) return null;
   return {
     id: from.id,
     from,
     moved,
     state,
     stage,
+    attempt,
+    lastExit,
     ran,
     reason: end === null ? null : (end.reason ?? from.stopReason),
     detail: end?.detail ?? null,

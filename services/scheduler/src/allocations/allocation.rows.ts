@@ -1,6 +1,7 @@
 import type {
   AllocationEventData,
   AllocationState,
+  AttemptExit,
   Constraint,
   EndReason,
   Parameters,
@@ -61,6 +62,9 @@ export interface AllocationAdvance {
   readonly id: string;
   readonly state: AllocationState;
   readonly stage: Stage | null;
+  readonly attempt: number;
+  /** How the attempt before ended, where the source says so. */
+  readonly lastExit: AttemptExit | null;
   readonly reason: EndReason | null;
   readonly detail: string | null;
   readonly exitCode: number | null;
@@ -76,6 +80,7 @@ export const eventData = (
     reason?: EndReason | null;
     detail?: string | null;
     stage?: Stage | null;
+    attempt?: number;
     exitCode?: number | null;
   } = {},
 ): AllocationEventData => ({
@@ -87,6 +92,7 @@ export const eventData = (
   epoch: identity.epoch,
   state,
   stage: end.stage ?? null,
+  attempt: end.attempt ?? 1,
   reason: end.reason ?? null,
   detail: end.detail ?? null,
   exitCode: end.exitCode ?? null,

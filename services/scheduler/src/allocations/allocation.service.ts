@@ -114,6 +114,8 @@ export class AllocationService {
           stage: null,
           reason: 'host-lost' as const,
           detail: 'The host was not heard of for longer than its leases.',
+          attempt: 1,
+          lastExit: null,
           exitCode: null,
           ran: false,
         })),

@@ -13,6 +13,7 @@ const everyoneLeads: Leadership = {
   current: () => ({ term: 1, sinceMonotonicMs: 0 }),
   guard: () => Promise.resolve(),
   onLost: () => undefined,
+  lose: () => undefined,
   resign: () => Promise.resolve(),
 };
 

@@ -3,6 +3,7 @@ import { CLOCK, type Clock } from '#libs/clock';
 import {
   AllocationToken,
   newId,
+  PrepareCommand,
   signatureHeader,
   StartCommand,
   StopCommand,
@@ -12,6 +13,7 @@ import {
 import { signToken, type SigningKey } from '#libs/messaging';
 import type { NewMessage } from '#libs/persistence';
 import type { PlacedAllocation, StoppingAllocation } from '../allocations/allocation.rows.js';
+import type { PreparingMove } from '../moves/move.repository.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
 import { SCHEDULER_SIGNING_KEY } from '../scheduler.keys.js';
 
@@ -47,6 +49,8 @@ export class CommandFactory {
       login: allocation.login,
       stopGraceMs: policies.stopGraceMs,
       stageTimeoutMs: policies.stageTimeoutMs,
+      restart: policies.restart,
+      unhealthyAfterMs: policies.unhealthyAfterMs,
       token: await this.token(allocation),
     } satisfies StartCommand);
   }
@@ -59,6 +63,26 @@ export class CommandFactory {
       reason: allocation.stopReason,
       graceMs: allocation.graceMs,
     } satisfies StopCommand);
+  }
+
+  /** Make ready what the bot of this move will need; of no use once the scheduler has gone on without it. */
+  async prepare(move: PreparingMove): Promise<NewMessage> {
+    const now_ms = this.clock.wallMs();
+    return this.signed({
+      verb: 'prepare',
+      id: newId(now_ms),
+      host: move.to,
+      account: move.account,
+      move: move.id,
+      tenant: move.tenant,
+      bot: move.bot,
+      runtime: move.runtime,
+      version: move.version,
+      resources: move.resources,
+      actor: move.by,
+      issuedAt: new Date(now_ms).toISOString(),
+      expiresAt: move.prepareBy.toISOString(),
+    } satisfies PrepareCommand);
   }
 
   private fields(

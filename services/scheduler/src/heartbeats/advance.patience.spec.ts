@@ -6,7 +6,7 @@ import type { ObservedAdvance } from './heartbeat.comparison.js';
 import { SignedHost } from './signed-host.harness.js';
 
 const advance = (id: string, state: ObservedAdvance['state'] = 'running'): ObservedAdvance => ({
-  ...{ id, state, stage: null, reason: null, detail: null, exitCode: null },
+  ...{ id, state, stage: null, attempt: 1, lastExit: null, reason: null, detail: null, exitCode: null },
 });
 const idsOf = (advances: readonly ObservedAdvance[]): string[] => advances.map(({ id }) => id);
 

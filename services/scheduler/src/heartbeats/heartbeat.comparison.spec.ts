@@ -15,6 +15,7 @@ const recorded = (over: Partial<RecordedAllocation> = {}): RecordedAllocation =>
   account: 'account',
   epoch: 3,
   state: 'running',
+  attempt: 1,
   stopReason: null,
   stopDeadlineMs: null,
   ...over,
@@ -27,6 +28,8 @@ const observed = (over: Partial<ObservedAllocation> = {}): ObservedAllocation =>
   reason: null,
   detail: null,
   exitCode: null,
+  attempt: 1,
+  lastExit: null,
   observation: null,
   ...over,
 });

@@ -2,6 +2,7 @@ import {
   isLive,
   movesForward,
   type AllocationState,
+  type AttemptExit,
   type EndReason,
   type ObservedAllocation,
   type Stage,
@@ -13,6 +14,7 @@ export interface RecordedAllocation {
   readonly account: string;
   readonly epoch: number;
   readonly state: AllocationState;
+  readonly attempt: number;
   readonly stopReason: EndReason | null;
   /** Wall clock; null while nobody wants it to end. */
   readonly stopDeadlineMs: number | null;
@@ -23,6 +25,8 @@ export interface ObservedAdvance {
   readonly id: string;
   readonly state: AllocationState;
   readonly stage: Stage | null;
+  readonly attempt: number;
+  readonly lastExit: AttemptExit | null;
   readonly reason: EndReason | null;
   readonly detail: string | null;
   readonly exitCode: number | null;
@@ -66,7 +70,8 @@ export function compareHeartbeat(
       continue;
     }
     unseen.delete(seen.id);
-    if (movesForward(row.state, seen.state)) result.advances.push(advanceOf(row, seen));
+    if (movesForward(row.state, seen.state) || isLaterAttempt(row, seen))
+      result.advances.push(advanceOf(row, seen));
     if (!isLive(seen.state)) continue;
     if (row.stopDeadlineMs !== null && wall_ms >= row.stopDeadlineMs) result.stop.push(seen.id);
     else result.leases.push({ allocation: seen.id, epoch: seen.epoch });
@@ -79,11 +84,17 @@ export function compareHeartbeat(
   return { ...result, leases: result.leases.filter((lease) => !stopped.has(lease.allocation)) };
 }
 
+/** It was tried again in place; while it ends that is of no interest any more. */
+const isLaterAttempt = (row: RecordedAllocation, seen: ObservedAllocation): boolean =>
+  row.state === seen.state && seen.attempt > row.attempt;
+
 const advanceOf = (row: RecordedAllocation, seen: ObservedAllocation): ObservedAdvance => ({
   id: row.id,
   // A host says that a thing ended, never that it is lost: that is what the scheduler says of a host.
   state: seen.state === 'lost' ? 'failed' : seen.state,
   stage: seen.observation?.stage ?? null,
+  attempt: seen.attempt,
+  lastExit: seen.lastExit ?? null,
   reason: isLive(seen.state) ? null : (seen.reason ?? row.stopReason),
   detail: seen.detail,
   exitCode: seen.exitCode,

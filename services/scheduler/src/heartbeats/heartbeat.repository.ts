@@ -25,6 +25,7 @@ interface StandingRow {
   account: string;
   epoch: number;
   state: AllocationState;
+  attempt: number;
   stop_reason: EndReason | null;
   stop_deadline_at: Date | null;
 }
@@ -38,7 +39,7 @@ export class HeartbeatRepository {
   async standing(host: string): Promise<HostStanding | null> {
     const rows = await this.dataSource.query<StandingRow[]>(
       `SELECT l.term, h.incarnation, h.state AS host_state, h.cpu_millis, h.memory_mib, h.bots_max,
-              a.id, a.account, a.epoch, a.state, a.stop_reason, a.stop_deadline_at
+              a.id, a.account, a.epoch, a.state, a.attempt, a.stop_reason, a.stop_deadline_at
        FROM scheduler.leadership l
        JOIN scheduler.hosts h ON h.name = $1
        LEFT JOIN scheduler.allocations a ON a.host = h.name AND a.state IN (${liveStatesSql})`,
@@ -55,6 +56,7 @@ export class HeartbeatRepository {
               account: row.account,
               epoch: row.epoch,
               state: row.state,
+              attempt: row.attempt,
               stopReason: row.stop_reason,
               stopDeadlineMs: row.stop_deadline_at?.getTime() ?? null,
             },

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { newId, ProblemError } from '#libs/contracts';
+import { newId, Policies, ProblemError } from '#libs/contracts';
 import { SigningKey } from '#libs/messaging';
 import {
   startNats,
@@ -260,7 +260,7 @@ describe('an allocation that its host does not name', () => {
       'tradefleet.allocation.placed',
       'tradefleet.allocation.failed',
     ]);
-    await clock.advance(3000);
+    await clock.advance(6000);
     await runtime.pass();
     expect(await runtime.allocation(bot.name)).toMatchObject({ epoch: 2, state: 'placed' });
   });
@@ -319,7 +319,7 @@ describe('a host that is not heard', () => {
 
   it('leaves a bot that is to wait for it in the queue until it is back', async () => {
     const bot = await runtime.bot({
-      policies: { onHostLost: 'wait', stageTimeoutMs: 1000, stopGraceMs: 0, antiAffinity: 'none' },
+      policies: { ...Policies.parse({}), onHostLost: 'wait', stageTimeoutMs: 1000, stopGraceMs: 0 },
     });
     const allocation = await running(bot);
     const other = await SignedHost.create();

@@ -79,6 +79,7 @@ export class HeartbeatService {
       renewed,
       standing.allocations.map((allocation) => allocation.id),
     );
+    this.requireTerm(term);
     return {
       host,
       incarnation,
@@ -93,7 +94,9 @@ export class HeartbeatService {
 
   /**
    * The term is read together with the allocations: a scheduler that has been succeeded answers nothing, even before
-   * it has noticed. So every answer was decided on before the successor began, which is what that one counts from.
+   * it has noticed, and even when its clocks stood still. The heartbeat was sent before this read, and the read was before
+   * the successor took over; so every lease an earlier leader can still give, however late its answer leaves, counts
+   * from before the moment that the successor counts from (`Term.sinceMonotonicMs`).
    */
   private async readStanding({
     host,
@@ -101,10 +104,14 @@ export class HeartbeatService {
   }: Heartbeat): Promise<{ standing: HostStanding; term: number }> {
     const standing = await this.repository.standing(host);
     if (standing?.incarnation !== incarnation) throw notRegistered(host);
-    const term = this.leadership.current()?.term;
-    if (term !== standing.term)
+    this.requireTerm(standing.term);
+    return { standing, term: standing.term };
+  }
+
+  /** The lease of the leader may have ended during whatever was waited for. */
+  private requireTerm(term: number): void {
+    if (this.leadership.current()?.term !== term)
       throw new ProblemError('unavailable', 'Send the next heartbeat: another scheduler is taking over.');
-    return { standing, term };
   }
 
   /** Writes what the heartbeat changes; for most that is nothing. */
@@ -184,6 +191,8 @@ const goneReport = ({ id, stopReason }: RecordedAllocation): AllocationAdvance =
   id,
   state: stopReason === null || stopReason === 'rejected' ? 'failed' : 'stopped',
   stage: null,
+  attempt: 1,
+  lastExit: null,
   reason: stopReason ?? 'unknown-to-host',
   detail: 'The host left it out of its heartbeats for longer than its lease.',
   exitCode: null,

@@ -22,6 +22,7 @@ const leadership: Leadership = {
   current: () => term,
   guard: () => Promise.resolve(),
   onLost: () => undefined,
+  lose: () => undefined,
   resign: () => Promise.resolve(),
 };
 const answer = (host = 'h', incarnation = 'i', allocations: string[] = []): void =>

@@ -2,6 +2,7 @@ import {
   newId,
   signatureHeader,
   type AllocationEventData,
+  type EventData,
   type EventTypeName,
   type Heartbeat,
   type HostRegister,
@@ -77,10 +78,29 @@ export class SignedHost {
     signer: SigningKey = this.key,
     source = `/agent/${this.name}`,
   ): Promise<OutgoingMessage> {
+    return this.sign(type, data.allocation, data, signer, source);
+  }
+
+  /** What it says of a preparation. @param signer for forgeries */
+  async preparation(
+    type: 'tradefleet.move.prepared' | 'tradefleet.move.prepare-failed',
+    data: EventData<'tradefleet.move.prepared'>,
+    signer: SigningKey = this.key,
+  ): Promise<OutgoingMessage> {
+    return this.sign(type, data.move, data, signer, `/agent/${this.name}`);
+  }
+
+  private async sign<T extends EventTypeName>(
+    type: T,
+    subjectId: string,
+    data: EventData<T>,
+    signer: SigningKey,
+    source: string,
+  ): Promise<OutgoingMessage> {
     return encodeSignedEvent(
       {
         type,
-        subjectId: data.allocation,
+        subjectId,
         data,
         actor: `host:${this.name}`,
         time: new Date().toISOString(),

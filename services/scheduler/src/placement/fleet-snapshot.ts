@@ -23,6 +23,13 @@ export interface HostFacts {
   readonly tenants: ReadonlyMap<string, number>;
 }
 
+/** Room that a move holds for a bot on the host it goes to. */
+export interface HeldRoom {
+  readonly host: string;
+  readonly cpuMillis: number;
+  readonly memoryMiB: number;
+}
+
 /** What a bot asks of a host. */
 export interface PlacementRequest {
   readonly bot: string;
@@ -33,6 +40,10 @@ export interface PlacementRequest {
   readonly resources: Pick<Resources, 'cpuMillis' | 'memoryMiB'>;
   readonly constraints: readonly Constraint[];
   readonly antiAffinity: 'none' | 'prefer' | 'require';
+  /** It is on its way there. */
+  readonly heldRoom?: HeldRoom | null;
+  /** Hosts where it failed lately, one entry for each time; others are preferred. */
+  readonly recentFailures?: readonly string[];
   /** Where its volume is: preferred while it can take the bot. Left out when no host is. */
   readonly keepOn?: string | null;
 }
@@ -63,6 +74,18 @@ export class FleetSnapshot {
     return this.byName.get(name);
   }
 
+  /** Whether what is reserved on the host is no more than it has. */
+  isWithinCapacity(name: string): boolean {
+    const host = this.byName.get(name);
+    if (host === undefined) return false;
+    const { reserved, capacity } = host;
+    return (
+      reserved.bots <= capacity.bots &&
+      reserved.cpuMillis <= capacity.cpuMillis &&
+      reserved.memoryMiB <= capacity.memoryMiB
+    );
+  }
+
   /** Holds room for the bot on the host; the caller has found that it fits. */
   reserve(hostName: string, request: PlacementRequest): void {
     this.add(hostName, request, 1);
@@ -71,6 +94,11 @@ export class FleetSnapshot {
   /** Gives the room back, when the allocation was not made after all. */
   release(hostName: string, request: PlacementRequest): void {
     this.add(hostName, request, -1);
+  }
+
+  /** Gives room back that was held for the bot, so that it can be asked for in the ordinary way. */
+  giveBack(held: HeldRoom, request: PlacementRequest): void {
+    if (this.byName.has(held.host)) this.add(held.host, { ...request, resources: held }, -1);
   }
 
   private add(hostName: string, request: PlacementRequest, sign: 1 | -1): void {

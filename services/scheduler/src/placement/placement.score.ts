@@ -22,5 +22,7 @@ export function score(host: HostFacts, request: PlacementRequest, strategy: Plac
   const crowd = request.antiAffinity === 'none' ? 0 : (host.tenants.get(request.tenant) ?? 0);
   // Its volume is there: worth more than any fullness, less than a tenant's bot beside it.
   const stays = request.keepOn === host.name ? 1.5 : 0;
-  return (strategy === 'spread' ? -full : full) + stays - 2 * crowd;
+  // A bot that failed here is tried elsewhere first, whatever else speaks for this host; if all failed, where it was least.
+  const failed = request.recentFailures?.filter((name) => name === host.name).length ?? 0;
+  return (strategy === 'spread' ? -full : full) + stays - 2 * crowd - 4 * failed;
 }

@@ -132,7 +132,7 @@ describe('place', () => {
   });
   it('does not choose the host that is to be left', () => {
     const snapshot = new FleetSnapshot([empty]);
-    expect(place(snapshot, aRequest(), 'spread', 'host-b')).toEqual({
+    expect(place(snapshot, aRequest(), 'spread', ['host-b'])).toEqual({
       host: null,
       reason: 'There is no host.',
     });

@@ -8,19 +8,19 @@ export type Placement = { readonly host: string } | { readonly host: null; reado
 /**
  * Chooses a host for one bot. Does not reserve: the caller does when it goes on with the answer.
  * Deterministic: equal scores go to the host whose name sorts first.
- * @param except a host that is not to be chosen: the one the bot is to leave.
+ * @param except hosts that are not to be chosen, such as the one the bot is to leave
  */
 export function place(
   snapshot: FleetSnapshot,
   request: PlacementRequest,
   strategy: PlacementStrategy,
-  except?: string,
+  except: readonly string[] = [],
 ): Placement {
   let best: HostSlot | null = null;
   let bestScore = -Infinity;
   const refusals = new Map<string, number>();
   for (const host of snapshot.hosts) {
-    if (host.name === except) continue;
+    if (except.includes(host.name)) continue;
     const reason = refusal(host, request);
     if (reason !== null) {
       refusals.set(reason, (refusals.get(reason) ?? 0) + 1);
@@ -53,8 +53,16 @@ export function placeAll<R extends PlacementRequest>(
 ): { placed: { request: R; host: string }[]; refused: { request: R; reason: string }[] } {
   const placed: { request: R; host: string }[] = [];
   const refused: { request: R; reason: string }[] = [];
+  const onTheirWay = new Set<R>();
+  for (const request of requests) {
+    const host = takeHeldRoom(snapshot, request);
+    if (host === null) continue;
+    onTheirWay.add(request);
+    placed.push({ request, host });
+  }
   const hopeless = new Map<string, string>();
   for (const request of requests) {
+    if (onTheirWay.has(request)) continue;
     const shape = shapeOf(request);
     const known = hopeless.get(shape);
     const answer: Placement =
@@ -68,6 +76,20 @@ export function placeAll<R extends PlacementRequest>(
     }
   }
   return { placed, refused };
+}
+
+/**
+ * Puts a bot that is on its way where room is held for it, while that host can take it; else the room is given back
+ * and the bot asks as any other. Before all others: what they ask for must not depend on it.
+ */
+function takeHeldRoom(snapshot: FleetSnapshot, request: PlacementRequest): string | null {
+  const { heldRoom } = request;
+  if (heldRoom === undefined || heldRoom === null) return null;
+  snapshot.giveBack(heldRoom, request);
+  const host = snapshot.get(heldRoom.host);
+  if (host === undefined || refusal(host, request) !== null) return null;
+  snapshot.reserve(host.name, request);
+  return host.name;
 }
 
 /** All that decides whether a host fits. */

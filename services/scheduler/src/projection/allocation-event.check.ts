@@ -1,4 +1,4 @@
-import { isLive, type AllocationEventData, type ErrorCode } from '#libs/contracts';
+import { isLive, type AllocationEventData, type AttemptExit, type ErrorCode } from '#libs/contracts';
 import type { DecodedEvent } from '#libs/messaging';
 import type { AllocationAdvance, AllocationIdentity } from '../allocations/allocation.rows.js';
 
@@ -6,6 +6,8 @@ import type { AllocationAdvance, AllocationIdentity } from '../allocations/alloc
 export interface HostReport {
   readonly host: string;
   readonly data: AllocationEventData;
+  /** With `restarting`: how the attempt before ended. */
+  readonly lastExit: AttemptExit | null;
 }
 
 export interface Misfit {
@@ -24,7 +26,7 @@ const reported: ReadonlySet<string> = new Set([
   'failed',
 ]);
 /** These tell of something within a state. */
-const within: ReadonlySet<string> = new Set(['stage-reached', 'adopted']);
+const within: ReadonlySet<string> = new Set(['stage-reached', 'adopted', 'restarting']);
 
 const misfit = (code: ErrorCode, detail: string): Misfit => ({ code, detail });
 
@@ -49,7 +51,7 @@ export function hostReportOf(event: DecodedEvent): HostReport | Misfit | null {
     : reported.has(event.what) && data.state === event.what;
   if (!fits)
     return misfit('invalid_request', `An event ${event.what} does not go with the state ${data.state}.`);
-  return { host, data };
+  return { host, data, lastExit: lastExitOf(event) };
 }
 
 export const isMisfit = (value: HostReport | Misfit | null): value is Misfit =>
@@ -70,10 +72,26 @@ export function identityMisfit(
   return null;
 }
 
-export const advanceOf = (data: AllocationEventData): AllocationAdvance => ({
+function lastExitOf({ data, attributes }: DecodedEvent): AttemptExit | null {
+  if (!('delayMs' in data) || data.reason === null) return null;
+  const { attempt, reason, detail, exitCode, delayMs } = data;
+  const at_ms = Date.parse(attributes.time);
+  return {
+    attempt: Math.max(1, attempt - 1),
+    reason,
+    detail,
+    exitCode,
+    at: new Date(at_ms).toISOString(),
+    nextTryAt: new Date(at_ms + delayMs).toISOString(),
+  };
+}
+
+export const advanceOf = ({ data, lastExit }: Pick<HostReport, 'data' | 'lastExit'>): AllocationAdvance => ({
   id: data.allocation,
   state: data.state,
   stage: data.stage,
+  attempt: data.attempt,
+  lastExit,
   reason: data.reason,
   detail: data.detail,
   exitCode: data.exitCode,

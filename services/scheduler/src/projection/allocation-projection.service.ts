@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
-import { isLive, ProblemError, type AllocationEventData } from '#libs/contracts';
+import { isLive, ProblemError, type AllocationEventData, type AttemptExit } from '#libs/contracts';
 import { decodeEvent, Poison, verifyEvent, type DecodedEvent, type Delivery } from '#libs/messaging';
 import { settling } from '../allocations/allocation.advance.js';
 import { AllocationAdvanceRepository } from '../allocations/allocation-advance.repository.js';
@@ -17,6 +17,7 @@ interface Report {
   readonly delivery: Delivery;
   readonly what: string;
   readonly data: AllocationEventData;
+  readonly lastExit: AttemptExit | null;
 }
 
 /**
@@ -69,7 +70,7 @@ export class AllocationProjectionService {
       if (!(error instanceof ProblemError)) throw error;
       return this.reject(delivery, host, event.what, report.data.allocation, error, rejected);
     }
-    return { delivery, what: event.what, data: report.data };
+    return { delivery, what: event.what, data: report.data, lastExit: report.lastExit };
   }
 
   private decode(delivery: Delivery): DecodedEvent | null {
@@ -97,7 +98,7 @@ export class AllocationProjectionService {
   /** Answers whether anything ended, so that there is room or a bot to place again. */
   private async write(reports: readonly Report[]): Promise<boolean> {
     const now = new Date(this.clock.wallMs());
-    const advances = reports.map(({ data }) => advanceOf(data));
+    const advances = reports.map(advanceOf);
     return this.transaction.run(async (tx) => {
       const steps = await this.advances.advance(tx, advances, now);
       await this.operations.botsChanged(tx, settling(steps));

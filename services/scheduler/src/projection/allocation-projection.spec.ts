@@ -46,6 +46,7 @@ const data = (over: Partial<AllocationEventData> = {}): AllocationEventData => (
   epoch: allocation.epoch,
   state: 'running',
   stage: null,
+  attempt: 1,
   reason: null,
   detail: null,
   exitCode: null,

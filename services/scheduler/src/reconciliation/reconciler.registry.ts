@@ -1,11 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { DeleteReconciler } from './delete.reconciler.js';
-import { DrainReconciler } from './drain.reconciler.js';
+import { MoveReconciler } from '../moves/move.reconciler.js';
 import { HostLostReconciler } from './host-lost.reconciler.js';
 import { PlacementReconciler } from './placement.reconciler.js';
 import type { Reconciler } from './reconciler.js';
 import { ReplaceReconciler } from './replace.reconciler.js';
 import { ResendReconciler } from './resend.reconciler.js';
+import { RolloutReconciler } from '../rollouts/rollout.reconciler.js';
 import { StopReconciler } from './stop.reconciler.js';
 
 /** The order of a pass, in this one place: what frees accounts and room comes before what takes them. */
@@ -16,12 +17,13 @@ export class ReconcilerRegistry {
   constructor(
     hostLost: HostLostReconciler,
     stop: StopReconciler,
+    rollouts: RolloutReconciler,
     replace: ReplaceReconciler,
     remove: DeleteReconciler,
     placement: PlacementReconciler,
-    drain: DrainReconciler,
+    moves: MoveReconciler,
     resend: ResendReconciler,
   ) {
-    this.inOrder = [hostLost, stop, replace, remove, placement, drain, resend];
+    this.inOrder = [hostLost, stop, rollouts, replace, remove, placement, moves, resend];
   }
 }

@@ -1,8 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import type { AllocationState, HostState, Labels, RuntimeName, RuntimeRef } from '#libs/contracts';
+import type { AllocationState, HostState, Labels, Policies, RuntimeName, RuntimeRef } from '#libs/contracts';
 import { DataSource } from 'typeorm';
 import { liveStatesSql } from '../allocations/allocation.states.sql.js';
-import type { HostFacts, PlacementRequest } from '../placement/fleet-snapshot.js';
+import { hostsToAvoid, type RecentFailure } from '../allocations/bot.retry.js';
+import { holdsRoomSql, liveMovesSql } from '../moves/move.states.sql.js';
+import type { HeldRoom, HostFacts, PlacementRequest } from '../placement/fleet-snapshot.js';
 
 /** An allocation that should end. */
 export interface StopCandidate {
@@ -18,6 +20,7 @@ export interface IdleBot extends PlacementRequest {
   /** Its definition is newer than its last allocation, or it never had one. */
   readonly fresh: boolean;
   readonly onHostLost: 'reschedule' | 'wait';
+  readonly heldRoom: HeldRoom | null;
   readonly last: {
     readonly state: AllocationState;
     readonly host: string;
@@ -25,12 +28,20 @@ export interface IdleBot extends PlacementRequest {
   } | null;
 }
 
-/** An allocation on a host that is being drained. */
+/** An allocation on a host that is being drained, and which is neither told to stop nor on its way elsewhere. */
 export interface DrainingAllocation extends PlacementRequest {
   readonly id: string;
   readonly host: string;
   readonly queuedReason: string | null;
-  readonly drainBy: string | null;
+  readonly drainBy: string;
+  readonly drainPrepare: boolean;
+  readonly drainParallel: number;
+  readonly deadlineAt: Date | null;
+  readonly onDeadline: 'keep' | 'stop';
+  /** Bots on their way off the host. */
+  readonly moving: number;
+  /** Targets that did not get ready for this allocation lately, the newest first. */
+  readonly unready: readonly { host: string; failure: string; detail: string | null }[];
 }
 
 interface RequestRow {
@@ -51,7 +62,7 @@ const requestColumns = `b.name AS bot, b.tenant, b.runtime, b.version, b.resourc
 export class ReconciliationRepository {
   constructor(private readonly dataSource: DataSource) {}
 
-  /** Every host with what live allocations hold of it. @param isHeard from the leader's memory */
+  /** Every host with what live allocations, and moves on their way to it, hold of it. @param isHeard from the leader's memory */
   async hosts(isHeard: (host: string) => boolean): Promise<HostFacts[]> {
     const rows = await this.dataSource.query<
       {
@@ -65,13 +76,17 @@ export class ReconciliationRepository {
         held: { tenant: string; bots: number; cpu: number; memory: number }[] | null;
       }[]
     >(
-      `SELECT h.name, h.state, h.runtimes, h.labels, h.cpu_millis, h.memory_mib, h.bots_max, used.held
+      `SELECT h.name, h.state, h.runtimes, h.labels || h.operator_labels AS labels, h.cpu_millis, h.memory_mib, h.bots_max, used.held
        FROM scheduler.hosts h
        LEFT JOIN (
          SELECT host, jsonb_agg(jsonb_build_object('tenant', tenant, 'bots', bots, 'cpu', cpu, 'memory', memory)) AS held
-         FROM (SELECT host, tenant, count(*)::int AS bots, sum(reserved_cpu_millis)::int AS cpu,
-                      sum(reserved_memory_mib)::int AS memory
-               FROM scheduler.allocations WHERE state IN (${liveStatesSql}) GROUP BY host, tenant) t
+         FROM (SELECT host, tenant, count(*)::int AS bots, sum(cpu)::int AS cpu, sum(memory)::int AS memory
+               FROM (SELECT host, tenant, reserved_cpu_millis AS cpu, reserved_memory_mib AS memory
+                     FROM scheduler.allocations WHERE state IN (${liveStatesSql})
+                     UNION ALL
+                     SELECT to_host, tenant, reserved_cpu_millis, reserved_memory_mib FROM scheduler.moves m
+                     WHERE ${holdsRoomSql}) held
+               GROUP BY host, tenant) t
          GROUP BY host) used ON used.host = h.name`,
     );
     return rows.map(({ held, ...row }) => {
@@ -109,7 +124,10 @@ export class ReconciliationRepository {
         generation: number;
         queuedReason: string | null;
         onHostLost: IdleBot['onHostLost'];
+        heldRoom: HeldRoom | null;
         fresh: boolean;
+        recent_failures: RecentFailure[];
+        reschedule: Policies['reschedule'];
         last_state: AllocationState | null;
         last_host: string;
         last_host_state: HostState;
@@ -122,19 +140,24 @@ export class ReconciliationRepository {
        )
        SELECT ${requestColumns}, b.generation, b.queued_reason AS "queuedReason",
               b.policies->>'onHostLost' AS "onHostLost", b.generation > coalesce(last.bot_generation, 0) AS fresh,
-              last.state AS last_state, last.host AS last_host, h.state AS last_host_state
+              CASE WHEN m.id IS NOT NULL THEN jsonb_build_object('host', m.to_host,
+                'cpuMillis', m.reserved_cpu_millis, 'memoryMiB', m.reserved_memory_mib) END AS "heldRoom",
+              b.recent_failures, b.policies->'reschedule' AS reschedule, last.state AS last_state, last.host AS last_host, h.state AS last_host_state
        FROM idle b
        LEFT JOIN LATERAL (
          SELECT state, host, bot_generation FROM scheduler.allocations
          WHERE bot = b.name AND account = b.account AND created_at >= b.created_at ORDER BY epoch DESC LIMIT 1) last ON true
        LEFT JOIN scheduler.hosts h ON h.name = last.host
-       WHERE b.retry_at IS NULL OR b.retry_at <= $1 OR b.generation > coalesce(last.bot_generation, 0)
-       ORDER BY coalesce(last.state = 'stopped' AND h.state = 'draining', false) DESC,
+       LEFT JOIN scheduler.moves m ON m.account = b.account AND m.state = 'switching' AND ${holdsRoomSql}
+       WHERE (b.gave_up_at IS NULL AND (b.retry_at IS NULL OR b.retry_at <= $1))
+          OR b.generation > coalesce(last.bot_generation, 0)
+       ORDER BY (m.id IS NOT NULL) DESC, coalesce(last.state = 'stopped' AND h.state = 'draining', false) DESC,
                 b.queued_at NULLS LAST, b.created_at, b.name LIMIT $2`,
       [now, rows_max],
     );
-    return rows.map(({ last_state, last_host, last_host_state, ...row }) => ({
+    return rows.map(({ last_state, last_host, last_host_state, recent_failures, reschedule, ...row }) => ({
       ...row,
+      recentFailures: row.fresh ? [] : hostsToAvoid(recent_failures, reschedule, now.getTime()),
       // A new definition says nothing against the host where the bot's volume is; a failure of this one does.
       keepOn: row.fresh && last_state !== null && last_state !== 'lost' ? last_host : null,
       last: last_state === null ? null : { state: last_state, host: last_host, hostState: last_host_state },
@@ -169,18 +192,31 @@ export class ReconciliationRepository {
   }
 
   /**
-   * Live allocations on hosts being drained whose bots should go on running elsewhere.
-   * @param told those told to stop already, or those not yet
+   * Live allocations on hosts being drained whose bots should go on running elsewhere and are not on their way.
+   * @param unreadySince failed preparations before that are forgotten
    */
-  async onDrainingHosts(told: boolean, rows_max: number): Promise<DrainingAllocation[]> {
+  async staying(unreadySince: Date, rows_max: number): Promise<DrainingAllocation[]> {
     return this.dataSource.query<DrainingAllocation[]>(
-      `SELECT ${requestColumns}, a.id, a.host, b.queued_reason AS "queuedReason", h.drain_by AS "drainBy"
+      `SELECT ${requestColumns}, a.id, a.host, b.queued_reason AS "queuedReason",
+              coalesce(h.drain_by, 'service:scheduler') AS "drainBy", h.drain_prepare AS "drainPrepare",
+              h.drain_parallel AS "drainParallel", h.drain_deadline_at AS "deadlineAt",
+              h.drain_on_deadline AS "onDeadline", moving.bots AS moving, coalesce(tried.unready, '[]') AS unready
        FROM scheduler.hosts h
        JOIN scheduler.allocations a ON a.host = h.name AND a.state IN (${liveStatesSql})
-         AND (a.stop_requested_at IS NOT NULL) = $1
+         AND a.stop_requested_at IS NULL
        JOIN scheduler.bots b ON b.name = a.bot AND b.desired = 'running'
-       WHERE h.state = 'draining' ORDER BY a.id LIMIT $2`,
-      [told, rows_max],
+       CROSS JOIN LATERAL (
+         SELECT count(*)::int AS bots FROM scheduler.moves m
+         WHERE m.from_host = h.name AND m.state IN (${liveMovesSql})) moving
+       LEFT JOIN LATERAL (
+         SELECT jsonb_agg(jsonb_build_object('host', m.to_host, 'failure', m.failure, 'detail', m.detail)
+                          ORDER BY m.updated_at DESC) AS unready
+         FROM scheduler.moves m
+         WHERE m.allocation = a.id AND m.state = 'failed' AND m.failure IS NOT NULL AND m.updated_at >= $1) tried ON true
+       WHERE h.state = 'draining' AND NOT EXISTS (
+         SELECT 1 FROM scheduler.moves m WHERE m.account = a.account AND m.state IN (${liveMovesSql}))
+       ORDER BY a.id LIMIT $2`,
+      [unreadySince, rows_max],
     );
   }
 

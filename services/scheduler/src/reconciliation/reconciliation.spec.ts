@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { signatureHeader, StartCommand, StopCommand, AllocationToken } from '#libs/contracts';
+import { Policies, signatureHeader, StartCommand, StopCommand, AllocationToken } from '#libs/contracts';
 import { verifySignature, verifyToken } from '#libs/messaging';
 import { startNats, startPostgres, VirtualClock, type TestNats, type TestPostgres } from '#libs/testing';
+import { BotRepository } from '../bots/bot.repository.js';
 import { SignedHost } from '../heartbeats/signed-host.harness.js';
 import { migratedDatabase, RuntimeHarness, seen } from '../runtime.harness.js';
 
@@ -272,8 +273,8 @@ describe('failures', () => {
     await runtime.heartbeat(host, [seen(row, { state: 'failed', reason: 'exited', exitCode: 1 })]);
   };
   const bookOf = async (bot: string) => {
-    const [row] = await runtime.query<{ failures: number; retry_at: Date | null }>(
-      'SELECT failures, retry_at FROM scheduler.bots WHERE name = $1',
+    const [row] = await runtime.query<{ failures: number; retry_at: Date | null; gave_up_at: Date | null }>(
+      'SELECT failures, retry_at, gave_up_at FROM scheduler.bots WHERE name = $1',
       [bot],
     );
     return row;
@@ -287,14 +288,60 @@ describe('failures', () => {
     expect(await runtime.allocations(bot.name)).toHaveLength(1);
     expect((await bookOf(bot.name))?.failures).toBe(1);
 
-    await clock.advance(2400);
+    await clock.advance(6000);
     await runtime.pass();
     expect(await runtime.allocation(bot.name)).toMatchObject({ epoch: 2, state: 'placed' });
     expect((await bookOf(bot.name))?.retry_at).toBeNull();
     await fail(bot.name);
     const book = await bookOf(bot.name);
     expect(book?.failures).toBe(2);
-    expect((book?.retry_at?.getTime() ?? 0) - clock.wallMs()).toBeGreaterThanOrEqual(3200);
+    expect((book?.retry_at?.getTime() ?? 0) - clock.wallMs()).toBeGreaterThanOrEqual(10_000);
+  });
+
+  it('lead to another host, and back when all of them have failed it as often', async () => {
+    const other = await aHost();
+    const reschedule = { ...Policies.parse({}).reschedule, jitter: 0 };
+    const bot = await runtime.bot({ policies: { ...Policies.parse({}), reschedule } });
+    const failedOn: string[] = [];
+    const where = new Map([host, other].map((each) => [each.name, each]));
+    for (let round = 0; round < 4; round += 1) {
+      await runtime.pass();
+      const row = await runtime.allocation(bot.name);
+      expect(row.epoch).toBe(round + 1);
+      failedOn.push(row.host);
+      const on = where.get(row.host);
+      if (on === undefined) throw new Error('an unknown host');
+      await runtime.heartbeat(on, [seen(row, { state: 'failed', reason: 'exited', exitCode: 1 })]);
+      await clock.advance(5000 * 2 ** round);
+      await Promise.all([...where.values()].map((each) => runtime.heartbeat(each)));
+    }
+    const names = new Set(where.keys());
+    expect([new Set(failedOn.slice(0, 2)), new Set(failedOn.slice(2))]).toEqual([names, names]);
+  });
+
+  it('end in giving up, until somebody starts the bot again', async () => {
+    const reschedule = { ...Policies.parse({}).reschedule, attempts: 1 };
+    const bot = await runtime.bot({ policies: { ...Policies.parse({}), reschedule } });
+    await running(bot.name);
+    await fail(bot.name);
+    await clock.advance(6000);
+    await runtime.pass();
+    expect(await bookOf(bot.name)).toMatchObject({ failures: 1, gave_up_at: null });
+    await fail(bot.name);
+    expect(await bookOf(bot.name)).toMatchObject({
+      failures: 2,
+      retry_at: null,
+      gave_up_at: expect.any(Date),
+    });
+    expect(await runtime.eventsOf(bot.name)).toContain('tradefleet.bot.gave-up');
+    await clock.advance(3 * 3_600_000);
+    await runtime.heartbeat(host);
+    await runtime.pass();
+    expect(await runtime.allocation(bot.name)).toMatchObject({ epoch: 2, state: 'failed' });
+
+    await new BotRepository(runtime.dataSource).tryAgain(runtime.dataSource.manager, bot.name);
+    await runtime.pass();
+    expect(await runtime.allocation(bot.name)).toMatchObject({ epoch: 3, state: 'placed' });
   });
 
   it('of an older definition do not hold up a new one', async () => {
@@ -304,70 +351,7 @@ describe('failures', () => {
     await runtime.change(bot.name, 'running');
     await runtime.pass();
     expect(await runtime.allocation(bot.name)).toMatchObject({ epoch: 2, bot_generation: 2 });
-    expect(await bookOf(bot.name)).toEqual({ failures: 0, retry_at: null });
-  });
-});
-
-describe('a draining host', () => {
-  it('is emptied on to another one', async () => {
-    const bot = await runtime.bot();
-    const allocation = await running(bot.name);
-    const other = await aHost();
-    await drain(host.name);
-    await runtime.pass();
-    expect(await runtime.commandsOf(allocation.id)).toEqual(['start', 'stop']);
-    await runtime.heartbeat(host, [seen(allocation, { state: 'stopped' })]);
-    await runtime.pass();
-    expect(await runtime.allocation(bot.name)).toMatchObject({ host: other.name, epoch: 2 });
-  });
-
-  it('keeps what no other can take, and says why', async () => {
-    const bot = await runtime.bot();
-    const allocation = await running(bot.name);
-    await drain(host.name);
-    await runtime.pass();
-    expect(await runtime.commandsOf(allocation.id)).toEqual(['start']);
-    expect((await queueOf(bot.name))?.queued_reason).toBe(
-      `Host ${host.name} is draining, and no other can take it: There is no host.`,
-    );
-    await runtime.query(
-      `UPDATE scheduler.hosts SET state = 'ready', drain_at = NULL, drain_by = NULL, drain_reason = NULL`,
-    );
-    await runtime.pass();
-    expect(await queueOf(bot.name)).toEqual({ queued_reason: null, queued_at: null });
-  });
-
-  it('stops no more than others can take, and nobody else gets their room', async () => {
-    await runtime.bots(3);
-    await runtime.pass();
-    const rows = await runtime.allocations();
-    const other = await aHost({ capacity: { cpuMillis: 100, memoryMiB: 128, bots: 1 } });
-    await runtime.heartbeat(
-      host,
-      rows.map((row) => seen(row)),
-    );
-    await drain(host.name);
-    await runtime.pass();
-    const told = (await runtime.allocations()).filter((row) => row.stop_reason !== null);
-    expect(told).toHaveLength(1);
-    const [moving] = told;
-    if (moving === undefined) throw new Error('nothing moves');
-
-    const newcomer = await runtime.bot();
-    await runtime.pass();
-    expect(await runtime.allocations(newcomer.name)).toEqual([]);
-    await runtime.heartbeat(
-      host,
-      rows.map((row) => seen(row, row.id === moving.id ? { state: 'stopped' } : {})),
-    );
-    await runtime.pass();
-    expect(await runtime.allocation(moving.bot)).toMatchObject({
-      host: other.name,
-      epoch: 2,
-      state: 'placed',
-    });
-    expect(await runtime.allocations(newcomer.name)).toEqual([]);
-    expect((await runtime.allocations()).filter((row) => row.stop_reason !== null)).toHaveLength(1);
+    expect(await bookOf(bot.name)).toEqual({ failures: 0, retry_at: null, gave_up_at: null });
   });
 });
 

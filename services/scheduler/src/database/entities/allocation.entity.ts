@@ -1,4 +1,4 @@
-import type { AllocationState, EndReason, Stage, StopCommand } from '#libs/contracts';
+import type { AllocationState, AttemptExit, EndReason, Stage, StopCommand } from '#libs/contracts';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /** One bot placed on one host under one epoch. Bots come and go; allocations stay as history. */
@@ -36,6 +36,14 @@ export class AllocationEntity {
 
   @Column('text', { nullable: true })
   stage!: Stage | null;
+
+  /** How often it was begun on its host. */
+  @Column('integer', { default: 1 })
+  attempt!: number;
+
+  /** How the attempt before ended. */
+  @Column('jsonb', { name: 'last_exit', nullable: true })
+  lastExit!: AttemptExit | null;
 
   @Column('text', { nullable: true })
   reason!: EndReason | null;
