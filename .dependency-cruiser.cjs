@@ -27,7 +27,7 @@ module.exports = {
       name: 'libs-below-services',
       severity: 'error',
       from: { path: '^libs/' },
-      to: { path: '^(services|cli|deploy|bench|e2e)/' },
+      to: { path: '^(services|cli|deploy|bench|chaos|e2e)/' },
     },
     {
       name: 'contracts-without-framework',

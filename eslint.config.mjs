@@ -40,5 +40,5 @@ export default tseslint.config(
       'no-console': 'error',
     },
   },
-  { files: ['cli/**', 'deploy/local/**', 'bench/**', 'tools/**'], rules: { 'no-console': 'off' } },
+  { files: ['cli/**', 'deploy/local/**', 'bench/**', 'chaos/**', 'tools/**'], rules: { 'no-console': 'off' } },
 );

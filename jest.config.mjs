@@ -11,6 +11,7 @@ export default {
     '<rootDir>/libs',
     '<rootDir>/cli',
     '<rootDir>/deploy/local',
+    '<rootDir>/chaos',
     '<rootDir>/e2e',
     '<rootDir>/tools',
   ],

@@ -19,6 +19,7 @@ const SOURCE_FOLDERS = [
   'docs',
   'bot-fourni',
   'bench',
+  'chaos',
   'e2e',
 ];
 /** Homes and workplaces; what belongs to every Linux (/run, /var, /etc, /dev, /proc) may be named. */

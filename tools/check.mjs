@@ -24,6 +24,7 @@ const steps = [
       'cli',
       'deploy/local',
       'bench',
+      'chaos',
       'tools/generate',
     ],
     timeout_ms: 3 * minute,

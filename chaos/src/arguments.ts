@@ -1,0 +1,73 @@
+import { Command, InvalidArgumentError } from 'commander';
+
+export interface ChaosArguments {
+  readonly minutes: number;
+  readonly faults?: number;
+  readonly seed: number;
+  readonly hosts: number;
+  readonly bots: number;
+  readonly schedulers: number;
+  /** T of the leases, milliseconds. */
+  readonly ttl: number;
+  readonly state: string;
+  readonly json: boolean;
+  readonly keep: boolean;
+  readonly selfTest: boolean;
+}
+
+const seed_end = 2 ** 32;
+
+export function commandLine(action: (options: ChaosArguments) => Promise<void>): Command {
+  return new Command('chaos')
+    .description(
+      'Breaks a fleet of real parts, over and over, and has a broker say whether two bots ever traded one account.',
+    )
+    .showHelpAfterError()
+    .option('--minutes <n>', 'make faults for as long (0.5 to 1440)', number(0.5, 1440), 10)
+    .option('--faults <n>', 'end after as many faults, if that is sooner (1 to 100000)', integer(1, 100_000))
+    .option(
+      '--seed <n>',
+      'the same seed draws the same faults; without one it is drawn and printed',
+      integer(0, seed_end - 1),
+    )
+    .option('--hosts <n>', 'engines and agents, each in a network of its own (2 to 6)', integer(2, 6), 3)
+    .option('--bots <n>', 'bots that trade (1 to 40)', integer(1, 40), 6)
+    .option('--schedulers <n>', 'one leads, the others stand by (1 to 3)', integer(1, 3), 2)
+    .option('--ttl <ms>', 'how long a lease lasts (3000 to 60000)', integer(3000, 60_000), 5000)
+    .option(
+      '--state <folder>',
+      'where logs and everything else are kept, from the repository',
+      '.tradefleet/chaos',
+    )
+    .option('--keep', 'leave databases and keys in the state folder at the end, too', false)
+    .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
+    .option('--self-test', 'break the rules on purpose: the overlaps must be found', false)
+    .addHelpText(
+      'after',
+      `
+Needs Linux, root, network namespaces, iptables and a Docker Engine; without them it ends with 78.
+Exit codes: 0 all held · 1 an overlap, a lost event, a wait too short, or something that did not recover
+            2 wrong usage · 78 not possible on this machine · 130 interrupted`,
+    )
+    .action(async (options: Omit<ChaosArguments, 'seed'> & { seed?: number }) => {
+      await action({ ...options, seed: options.seed ?? Date.now() % seed_end });
+    });
+}
+
+function number(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!(value >= least && value <= most))
+      throw new InvalidArgumentError(`must be a number from ${least} to ${most}`);
+    return value;
+  };
+}
+
+function integer(least: number, most: number): (text: string) => number {
+  const parse = number(least, most);
+  return (text) => {
+    const value = parse(text);
+    if (!Number.isInteger(value)) throw new InvalidArgumentError('must be a whole number');
+    return value;
+  };
+}

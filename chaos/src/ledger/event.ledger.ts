@@ -1,0 +1,71 @@
+import { withClient } from '#libs/testing';
+import { join } from 'node:path';
+import type { FleetPaths } from '../../../deploy/local/src/fleet.paths.js';
+import { type Balance, balanceOf, type Entry } from './event.balance.js';
+import { readSpool } from './spool.reader.js';
+
+/** Services that keep what they publish in an outbox, under the schema of their name. */
+const outboxes = ['scheduler', 'secrets'] as const;
+
+/**
+ * What producers have recorded, put next to what was audited. Services keep their rows for a day; an agent deletes what
+ * is stored, so its numbers are read after each of its ends, before another start forgets them.
+ */
+export class EventLedger {
+  /** Host -> start of its agent -> last number given. */
+  private readonly agents = new Map<string, Map<string, number>>();
+
+  constructor(
+    private readonly url: () => string,
+    private readonly paths: FleetPaths,
+    private readonly hosts: readonly string[],
+  ) {}
+
+  /** Reads the spool of a host. @returns the events that wait in it */
+  readAgent(host: string): number {
+    const { incarnations, waiting } = readSpool(join(this.paths.host(host), 'agent.sqlite'));
+    const known = this.agents.get(host) ?? new Map<string, number>();
+    for (const [id, sequence] of incarnations) known.set(id, Math.max(sequence, known.get(id) ?? 0));
+    this.agents.set(host, known);
+    return waiting;
+  }
+
+  /** Compares as things are now; events may be on their way. */
+  async balance(): Promise<Balance> {
+    const waiting = this.hosts.reduce((sum, host) => sum + this.readAgent(host), 0);
+    return await withClient(this.url(), async (client) => {
+      const { rows: audited } = await client.query<Entry & { distinct: number }>(
+        `SELECT source, incarnation::text, count(*)::integer AS events, count(DISTINCT sequence)::integer AS distinct,
+                max(sequence)::integer AS last
+           FROM audit.events GROUP BY source, incarnation`,
+      );
+      const recorded: Entry[] = [];
+      const missing: string[] = [];
+      let unpublished = waiting;
+      for (const name of outboxes) {
+        const { rows } = await client.query<Entry & { waiting: number }>(
+          `SELECT p.source, p.incarnation::text, p.sequence::integer AS last,
+                  count(o.id)::integer AS events, count(o.id) FILTER (WHERE o.published_at IS NULL)::integer AS waiting
+             FROM ${name}.outbox_producer p LEFT JOIN ${name}.outbox o ON o.event IS NOT NULL
+            GROUP BY p.source, p.incarnation, p.sequence`,
+        );
+        recorded.push(
+          ...rows.map(({ source, incarnation, last, events }) => ({ source, incarnation, last, events })),
+        );
+        unpublished += rows.reduce((sum, row) => sum + row.waiting, 0);
+        const { rows: lost } = await client.query<{ id: string }>(
+          `SELECT o.message_id::text AS id FROM ${name}.outbox o
+            WHERE o.event IS NOT NULL AND NOT EXISTS (SELECT FROM audit.events e WHERE e.id = o.message_id) LIMIT 20`,
+        );
+        missing.push(...lost.map(({ id }) => `${name} ${id}`));
+      }
+      for (const [host, incarnations] of this.agents)
+        for (const [incarnation, last] of incarnations)
+          recorded.push({ source: `/agent/${host}`, incarnation, last, events: last });
+      const { rows: odd } = await client.query<{ n: number }>(
+        'SELECT count(*)::integer AS n FROM audit.quarantine',
+      );
+      return balanceOf(recorded, audited, { unpublished, missing, quarantined: odd[0]?.n ?? 0 });
+    });
+  }
+}

@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto';
+import type { GatewayClient } from '#libs/client';
+import type { Clock } from '#libs/clock';
+import { ProblemError } from '#libs/contracts';
+import { policies, resources, restless } from '../parts/chaos.manifest.js';
+import type { PlannedLoad } from '../planner/fault.planner.js';
+
+export interface LoadCounts {
+  asked: number;
+  refused: number;
+}
+
+const undo_ms_max = 90_000;
+const pause_ms = 250;
+const reason = 'chaos';
+
+/**
+ * What people do with a fleet while it is being hit: bots are stopped and started, locked and unlocked, changed, made,
+ * and hosts drained. What is asked for while things are broken may be refused; what takes it back must be accepted once
+ * they are mended, so that every round ends with all bots wanted.
+ */
+export class ClientLoad {
+  readonly counts: LoadCounts = { asked: 0, refused: 0 };
+  private readonly undo: (() => Promise<void>)[] = [];
+  private changes = 0;
+  private extra = false;
+
+  constructor(
+    private readonly gateway: GatewayClient,
+    private readonly bots: readonly string[],
+    private readonly hosts: readonly string[],
+    /** Name of the bot that comes and goes, and of its account. */
+    private readonly extraBot: string,
+    private readonly broker: string,
+    private readonly clock: Clock,
+  ) {}
+
+  /** All bots that are made here, whether they are there or not. */
+  get accounts(): string[] {
+    return [...this.bots, this.extraBot];
+  }
+
+  async perform(load: PlannedLoad): Promise<void> {
+    const bot = this.bots[load.bot] ?? '';
+    const host = this.hosts[load.host] ?? '';
+    const idempotencyKey = randomUUID();
+    switch (load.name) {
+      case 'stop':
+        this.undo.push(async () => await this.again('bots.start', { name: bot, reason }));
+        return await this.ask(
+          async () => await this.gateway.call('bots.stop', { name: bot, reason, idempotencyKey }),
+        );
+      case 'lock':
+        this.undo.push(
+          async () => await this.again('accounts.unlock', { name: bot, reason }, 'account_not_locked'),
+        );
+        return await this.ask(
+          async () => await this.gateway.call('accounts.lock', { name: bot, reason, idempotencyKey }),
+        );
+      case 'drain':
+        this.undo.push(
+          async () => await this.again('hosts.ready', { name: host, reason }, 'invalid_transition'),
+        );
+        return await this.ask(
+          async () => await this.gateway.call('hosts.drain', { name: host, reason, idempotencyKey }),
+        );
+      case 'update': {
+        const parameters = { ...restless(this.broker), paperSeed: (this.changes += 1) };
+        return await this.ask(
+          async () => await this.gateway.call('bots.update', { name: bot, parameters, idempotencyKey }),
+        );
+      }
+      case 'create':
+        return await this.ask(async () => await this.toggleExtra());
+    }
+  }
+
+  /** Takes back what has to be, with tries until it is accepted. Throws when that takes too long. */
+  async settle(): Promise<void> {
+    for (const work of this.undo.splice(0)) await work();
+  }
+
+  private async toggleExtra(): Promise<void> {
+    const name = this.extraBot;
+    const idempotencyKey = randomUUID();
+    if (this.extra) {
+      await this.gateway.call('bots.delete', { name, reason, idempotencyKey });
+      this.extra = false;
+      return;
+    }
+    try {
+      await this.gateway.call('accounts.create', { name, tenant: 'chaos', server: 'Paper-Demo', login: 999 });
+    } catch (error) {
+      if (!isProblem(error, 'account_exists')) throw error;
+    }
+    await this.gateway.call('bots.create', {
+      ...{
+        name,
+        account: name,
+        runtime: 'paper',
+        resources,
+        parameters: restless(this.broker),
+        idempotencyKey,
+      },
+      policies: policies as never,
+    } as never);
+    this.extra = true;
+  }
+
+  private async ask(work: () => Promise<unknown>): Promise<void> {
+    this.counts.asked += 1;
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof ProblemError)) throw error;
+      this.counts.refused += 1;
+    }
+  }
+
+  /** The same request until it is accepted, or has nothing to do: it is one request, however often it arrives. */
+  private async again(
+    name: 'bots.start' | 'accounts.unlock' | 'hosts.ready',
+    request: { name: string; reason: string },
+    nothingToDo?: string,
+  ): Promise<void> {
+    const give_up_ms = this.clock.monotonicMs() + undo_ms_max;
+    const idempotencyKey = randomUUID();
+    for (;;) {
+      try {
+        await this.gateway.call(name, { ...request, idempotencyKey });
+        return;
+      } catch (error) {
+        if (isProblem(error, nothingToDo)) return;
+        if (!(error instanceof ProblemError) || this.clock.monotonicMs() > give_up_ms)
+          throw new Error(`${name} of ${request.name} is not accepted`, { cause: error });
+      }
+      await this.clock.sleep(pause_ms);
+    }
+  }
+}
+
+const isProblem = (error: unknown, code: string | undefined): boolean =>
+  error instanceof ProblemError && error.code === code;

@@ -1,0 +1,302 @@
+import { join } from 'node:path';
+import { GatewayClient } from '#libs/client';
+import type { Clock } from '#libs/clock';
+import { EmbeddedPostgres, readBootstrapRecord, waitFor } from '#libs/testing';
+import { writeFileAtomically } from '../../../deploy/local/src/files.js';
+import { fleetKeys, type FleetKeys } from '../../../deploy/local/src/fleet.keys.js';
+import {
+  natsPermissions,
+  natsServerConfig,
+  natsUserName,
+} from '../../../deploy/local/src/messaging.parts.js';
+import { nodeEnvironment, nodeFlags } from '../../../deploy/local/src/node.flags.js';
+import { choosePorts, type Ports } from '../../../deploy/local/src/ports.js';
+import type { Progress } from '../../../deploy/local/src/progress.js';
+import {
+  agentEnvironment,
+  type Address,
+  fleetName,
+  runRoot,
+  serviceEnvironment,
+} from '../../../deploy/local/src/service.environment.js';
+import type { Network } from '../network/network.js';
+import { ChaosHost } from './chaos.host.js';
+import { command } from './command.js';
+import { Part } from './part.js';
+import { signal, treeOf } from './processes.js';
+import type { RunPaths } from './run.paths.js';
+
+export interface ChaosFleetOptions {
+  readonly network: Network;
+  readonly schedulers: number;
+  /** T of the leases. */
+  readonly ttl_ms: number;
+  readonly paths: RunPaths;
+  /** After an agent has ended and before it starts again. */
+  readonly onAgentEnd: (host: string) => void;
+}
+
+type ServiceName = 'scheduler' | 'audit' | 'secrets' | 'gateway';
+
+const service_stop_ms = 15_000;
+const ready_ms_max = 120_000;
+/** Every host could take all bots: that one is missing must not leave them without room. */
+const host_cpu_millis = 8000;
+const host_memory_mib = 4096;
+
+/** Runs the servers, the services and the hosts, and gives each of them to be hit. */
+export class ChaosFleet {
+  readonly hosts: ChaosHost[] = [];
+  readonly schedulers: Part[] = [];
+  private readonly services = new Map<string, Part>();
+  private nats_: Part | null = null;
+  private postgres_: EmbeddedPostgres | null = null;
+
+  private constructor(
+    private readonly options: ChaosFleetOptions,
+    private readonly keys: FleetKeys,
+    private readonly ports: Ports,
+    private readonly clock: Clock,
+  ) {}
+
+  static async prepare(options: ChaosFleetOptions, clock: Clock): Promise<ChaosFleet> {
+    const keys = await fleetKeys(options.paths.fleet, options.network.hosts);
+    return new ChaosFleet(options, keys, await choosePorts(options.paths.fleet.ports, {}), clock);
+  }
+
+  /** Folders outside of the state that belong to a fleet of that state. */
+  static folders(network: Network, paths: RunPaths): string[] {
+    return [
+      ...network.hosts.map((host) => engineRunFolder(network, host)),
+      ...network.hosts.map((host) => paths.engine(host)),
+      runRoot(paths.fleet.state),
+    ];
+  }
+
+  get gateway(): GatewayClient {
+    return new GatewayClient({
+      url: `http://127.0.0.1:${this.ports.gateway}`,
+      token: this.keys.adminToken,
+      timeout_ms: 3000,
+    });
+  }
+
+  get postgres(): EmbeddedPostgres {
+    if (this.postgres_ === null) throw new Error('Postgres has not been started.');
+    return this.postgres_;
+  }
+
+  get nats(): Part {
+    if (this.nats_ === null) throw new Error('NATS has not been started.');
+    return this.nats_;
+  }
+
+  get databaseUrl(): string {
+    return this.postgres.url('tradefleet');
+  }
+
+  service(name: string): Part {
+    const part = this.services.get(name);
+    if (part === undefined) throw new Error(`${name} has not been started.`);
+    return part;
+  }
+
+  host(name: string): ChaosHost {
+    const host = this.hosts.find((one) => one.name === name);
+    if (host === undefined) throw new Error(`There is no host ${name}.`);
+    return host;
+  }
+
+  /** Every process that is started again when it ends. */
+  get parts(): Part[] {
+    const hosts = this.hosts.flatMap(({ agent, dockerd }) => [agent, dockerd]);
+    return [
+      ...(this.nats_ === null ? [] : [this.nats_]),
+      ...this.schedulers,
+      ...this.services.values(),
+      ...hosts,
+    ];
+  }
+
+  /** @param afterScheduler when the database has its tables and nothing runs yet */
+  async start(progress: Progress, stop: AbortSignal, afterScheduler: () => Promise<void>): Promise<void> {
+    const { network, paths, schedulers } = this.options;
+    await progress.step('network, NATS, Postgres', async () => {
+      await network.create();
+      await this.startNats();
+      await this.startPostgres();
+    });
+    stop.throwIfAborted();
+    await progress.step('engines and the image', async () => await this.startEngines());
+    stop.throwIfAborted();
+    await progress.step(`${schedulers} schedulers, gateway, audit, secrets`, async () => {
+      await this.startService('scheduler', 'scheduler-1');
+      await this.startService('gateway');
+      await this.untilReady(['scheduler']);
+      for (let n = 2; n <= schedulers; n += 1) await this.startService('scheduler', `scheduler-${n}`);
+      await this.startService('audit');
+      await this.startService('secrets');
+      await this.untilReady(['scheduler', 'audit', 'secrets']);
+      await afterScheduler();
+    });
+    stop.throwIfAborted();
+    await progress.step('agents', async () => {
+      await Promise.all(this.hosts.map(async ({ agent }) => await agent.start()));
+      await waitFor(async () => (await this.readyHosts()) === this.hosts.length, {
+        timeoutMs: ready_ms_max,
+        what: `the agents to register (logs: ${paths.fleet.logs})`,
+      });
+    });
+  }
+
+  /** SIGSTOP or SIGCONT of the server and of all its sessions. */
+  signalPostgres(name: 'SIGSTOP' | 'SIGCONT'): void {
+    const { pid } = this.postgres;
+    if (pid !== null) for (const one of treeOf(pid)) signal(one, name);
+  }
+
+  /** Ends all of it; what an engine still runs after its agent has gone is removed with the engine. */
+  async stop(progress: Progress): Promise<void> {
+    const faults: unknown[] = [];
+    const step = async (what: string, work: () => Promise<unknown>) => {
+      await progress.step(what, work).catch((error: unknown) => faults.push(error));
+    };
+    const all = async (parts: readonly Part[]) =>
+      await Promise.all(parts.map(async (part) => await part.stop()));
+    if (this.postgres_ !== null) this.signalPostgres('SIGCONT');
+    await step(
+      'stop schedulers and gateway',
+      async () => await all([...this.schedulers, ...this.some(['gateway'])]),
+    );
+    await step('stop agents', async () => await all(this.hosts.map(({ agent }) => agent)));
+    await step('stop engines', async () => await all(this.hosts.map(({ dockerd }) => dockerd)));
+    await step('stop audit, secrets, NATS, Postgres', async () => {
+      await all([...this.some(['audit', 'secrets']), ...(this.nats_ === null ? [] : [this.nats_])]);
+      await this.postgres_?.stop();
+    });
+    if (faults.length > 0) throw new AggregateError(faults, 'Not everything stopped as it should.');
+  }
+
+  private some(names: readonly string[]): Part[] {
+    return names.flatMap((name) => this.services.get(name) ?? []);
+  }
+
+  private async readyHosts(): Promise<number> {
+    const { hosts } = await this.gateway.call('hosts.list', {});
+    return hosts.filter(({ state }) => state === 'ready').length;
+  }
+
+  private async startNats(): Promise<void> {
+    const { network, paths } = this.options;
+    const server = readBootstrapRecord()?.natsServer;
+    if (server == null) throw new Error('There is no nats-server; run npm run chaos, which gets one.');
+    const users = this.keys.natsUsers.map(({ user, password }) => ({
+      ...{ user: natsUserName(user), password, permissions: natsPermissions(user) },
+    }));
+    const path = join(paths.fleet.state, 'nats.conf');
+    const config = {
+      host: network.address('control'),
+      port: this.ports.nats,
+      storeDir: paths.fleet.nats,
+      users,
+    };
+    writeFileAtomically(path, natsServerConfig(config));
+    this.nats_ = this.part('nats', server.path, ['-c', path], { PATH: process.env['PATH'] });
+    await this.nats_.start();
+  }
+
+  private async startPostgres(): Promise<void> {
+    const { fleet } = this.options.paths;
+    this.postgres_ = await EmbeddedPostgres.start({
+      ...{ dataDir: fleet.postgres, port: this.ports.postgres, password: this.keys.postgresPassword },
+      ...{ persistent: true, logFile: fleet.log('postgres') },
+      settings: { shared_buffers: '64MB', max_wal_size: '256MB' },
+    });
+    await this.postgres_.ensureDatabase('tradefleet');
+  }
+
+  private async startEngines(): Promise<void> {
+    const { network, paths, onAgentEnd, ttl_ms } = this.options;
+    const record = readBootstrapRecord();
+    if (record?.docker == null || record.images?.paper == null)
+      throw new Error('There is no image of the paper bot; run npm run chaos, which makes it.');
+    const { socketPath } = record.docker;
+    await command(
+      'docker',
+      ['-H', `unix://${socketPath}`, 'save', '-o', paths.images, record.images.paper.ref],
+      120_000,
+    );
+    for (const [index, name] of network.hosts.entries()) {
+      const environment = agentEnvironment(
+        name,
+        network.hosts.length,
+        'docker',
+        this.address,
+        paths.fleet,
+        this.keys,
+      );
+      const options = {
+        ...{ name, network, onAgentEnd: () => onAgentEnd(name) },
+        ...{ dataFolder: paths.engine(name), runFolder: engineRunFolder(network, name) },
+        logFile: (part: string) => paths.fleet.log(part),
+        // Both ways of engines to end are met: with the containers and without them.
+        liveRestore: index % 2 === 0,
+        agentEntry: paths.fleet.service('agent'),
+        agentEnvironment: {
+          ...environment,
+          TRADEFLEET_EGRESS: 'paper',
+          TRADEFLEET_CAPACITY_CPU_MILLIS: String(host_cpu_millis),
+          TRADEFLEET_CAPACITY_MEMORY_MIB: String(host_memory_mib),
+          TRADEFLEET_HEARTBEAT_TIMEOUT_MS: String(Math.min(2500, Math.round(ttl_ms / 2))),
+        },
+      };
+      this.hosts.push(new ChaosHost(options, this.clock));
+    }
+    await Promise.all(this.hosts.map(async (host) => await host.startEngine(paths.images)));
+  }
+
+  private async startService(service: ServiceName, name: string = service): Promise<void> {
+    const { paths, ttl_ms } = this.options;
+    const environment = serviceEnvironment(service, this.address, paths.fleet, this.keys);
+    const settings = {
+      TRADEFLEET_LEASE_TTL_MS: String(ttl_ms),
+      TRADEFLEET_HOST_JOIN: 'open',
+    };
+    const part = this.part(name, process.execPath, [...nodeFlags(service), paths.fleet.service(service)], {
+      ...environment,
+      ...(service === 'scheduler' ? settings : {}),
+      ...nodeEnvironment,
+    });
+    if (service === 'scheduler') this.schedulers.push(part);
+    else this.services.set(name, part);
+    await part.start();
+  }
+
+  private part(name: string, program: string, args: readonly string[], env: NodeJS.ProcessEnv): Part {
+    const logFile = this.options.paths.fleet.log(name);
+    return new Part({ name, command: program, args, env, logFile, stopGraceMs: service_stop_ms }, this.clock);
+  }
+
+  private get address(): Address {
+    return {
+      natsUrl: `nats://${this.options.network.address('control')}:${this.ports.nats}`,
+      gatewayPort: this.ports.gateway,
+      databaseUrl: this.databaseUrl,
+      auditWriterUrl: this.postgres.url('tradefleet', 'audit_writer', this.keys.auditWriterPassword),
+    };
+  }
+
+  private async untilReady(parts: readonly string[]): Promise<void> {
+    const isReady = async (): Promise<boolean> => {
+      const components = await this.gateway.readiness();
+      return parts.every((part) => components[part] === 'ok');
+    };
+    await waitFor(isReady, {
+      timeoutMs: ready_ms_max,
+      what: `${parts.join(', ')} to be ready (logs: ${this.options.paths.fleet.logs})`,
+    });
+  }
+}
+
+export const engineRunFolder = (network: Network, host: string): string => `/run/${network.namespace(host)}`;
+export const fleetOf = (paths: RunPaths): string => fleetName(paths.fleet.state);
