@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { AdoptionService } from './adoption/adoption.service.js';
+import { HousekeepingService } from './adoption/housekeeping.service.js';
 import { AGENT_CONFIG, type AgentConfig } from './agent.config.js';
 import { AllocationsService } from './allocations/allocations.service.js';
 import { CommandServer } from './commands/command.server.js';
@@ -25,7 +26,7 @@ const flush_ms_max = 3000;
 /**
  * The order in which an agent starts and ends stands here and nowhere else.
  *
- *   keep leases -> adopt or kill -> NATS -> register, heartbeat -> publish events -> logs -> take commands
+ *   keep leases -> adopt or kill -> keep house -> NATS -> register, heartbeat -> publish events -> logs -> take commands
  */
 @Injectable()
 export class AgentLifecycle {
@@ -34,6 +35,7 @@ export class AgentLifecycle {
   constructor(
     private readonly leases: LeaseKeeper,
     private readonly adoption: AdoptionService,
+    private readonly housekeeping: HousekeepingService,
     private readonly broker: Broker,
     private readonly publisher: EventPublisher,
     private readonly heartbeats: HeartbeatService,
@@ -53,6 +55,7 @@ export class AgentLifecycle {
   async start(signal: AbortSignal): Promise<void> {
     this.leases.start();
     await this.adoption.run(signal);
+    this.housekeeping.start();
     await this.broker.open(signal);
     this.upkeep.start();
     await this.heartbeats.start(signal);
@@ -72,6 +75,7 @@ export class AgentLifecycle {
 
   async #end(): Promise<void> {
     await this.#step('commands', this.commands.close());
+    await this.#step('housekeeping', this.#within(this.housekeeping.close(), detach_ms_max));
     await this.#step('logs', this.logs.close());
     if (this.config.onShutdown === 'stop') {
       const stopped = this.allocations.stopAll('The agent was shut down.');

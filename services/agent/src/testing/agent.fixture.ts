@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { newId, type StartCommand } from '#libs/contracts';
 import { createLogger, type Logger } from '#libs/telemetry';
 import { aStartCommand, uniqueName } from '#libs/testing';
+import { HousekeepingService } from '../adoption/housekeeping.service.js';
 import { AgentConfig } from '../agent.config.js';
 import { AgentLifecycle } from '../agent.lifecycle.js';
 import { makeAgent } from '../agent.process.js';
@@ -128,6 +129,7 @@ export class AgentFixture {
     // What a killed process can no longer do is kept from being done; lanes hang in the driver for good.
     void app.get(PreparationService).close();
     void app.get(AllocationsService).detachAll();
+    void app.get(HousekeepingService).close();
     await app.get(CommandServer).close();
     await app.get(LogsServer).close();
     await app.get(HeartbeatService).close();
