@@ -4,6 +4,7 @@ import { connectMessaging, provision, SigningKey, type Messaging } from '#libs/m
 import { OutboxRelay, runMigrations } from '#libs/persistence';
 import { createLogger } from '#libs/telemetry';
 import { uniqueLogin, uniqueName, type TestNats, type TestPostgres } from '#libs/testing';
+import type { ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { DataSource } from 'typeorm';
 import { migrations, schedulerSchema } from './database/migrations/index.js';
@@ -69,6 +70,8 @@ export class RuntimeHarness {
     /** In place of one that leads until it resigns; `real`: by the lease, which turning the clock ends. */
     leadership?: Leadership | 'real';
     logLevel?: 'silent' | 'warn' | 'debug';
+    /** Parts of the API that a test needs besides. */
+    imports?: ModuleMetadata['imports'];
   }): Promise<RuntimeHarness> {
     const { databaseUrl, nats, clock } = options;
     const logger = createLogger({ service: 'scheduler', level: options.logLevel ?? 'silent' });
@@ -89,7 +92,7 @@ export class RuntimeHarness {
     const signingKey = await SigningKey.generate();
     const platform = { config, clock, logger, messaging, signingKey };
     const builder = Test.createTestingModule({
-      imports: [PlatformModule.forRoot(platform), SeamsModule, RuntimeModule],
+      imports: [PlatformModule.forRoot(platform), SeamsModule, RuntimeModule, ...(options.imports ?? [])],
     });
     // The data source is there once the module is compiled, and not asked for before.
     let app: TestingModule | null = null;

@@ -25,6 +25,10 @@ import { RejectionLog } from './heartbeats/rejection.log.js';
 import { Messaging } from '#libs/messaging';
 import { LeaderLease } from './leadership/leader-lease.js';
 import { LeaderRowRepository } from './leadership/leader-row.repository.js';
+import { HostUpkeepRepository } from './hosts/host-upkeep.repository.js';
+import { OvercommitmentReconciler } from './hosts/overcommitment.reconciler.js';
+import { PruningReconciler } from './pruning/pruning.reconciler.js';
+import { PruningRepository } from './pruning/pruning.repository.js';
 import { JoinAdmission } from './hosts/join-admission.js';
 import { JoinTokenRepository } from './hosts/join-token.repository.js';
 import { LeaderTransaction } from './leadership/leader-transaction.repository.js';
@@ -70,6 +74,8 @@ const reconcilers = [
   PlacementReconciler,
   MoveReconciler,
   ResendReconciler,
+  OvercommitmentReconciler,
+  PruningReconciler,
 ];
 
 function leaderLease(
@@ -123,6 +129,8 @@ function leaderLease(
     RejectionLog,
     JoinTokenRepository,
     JoinAdmission,
+    HostUpkeepRepository,
+    PruningRepository,
     RegistrationService,
     AdvancePatience,
     HeartbeatService,

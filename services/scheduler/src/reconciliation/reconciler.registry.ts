@@ -1,11 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { DeleteReconciler } from './delete.reconciler.js';
+import { OvercommitmentReconciler } from '../hosts/overcommitment.reconciler.js';
 import { MoveReconciler } from '../moves/move.reconciler.js';
 import { HostLostReconciler } from './host-lost.reconciler.js';
 import { PlacementReconciler } from './placement.reconciler.js';
 import type { Reconciler } from './reconciler.js';
 import { ReplaceReconciler } from './replace.reconciler.js';
 import { ResendReconciler } from './resend.reconciler.js';
+import { PruningReconciler } from '../pruning/pruning.reconciler.js';
 import { RolloutReconciler } from '../rollouts/rollout.reconciler.js';
 import { StopReconciler } from './stop.reconciler.js';
 
@@ -23,7 +25,20 @@ export class ReconcilerRegistry {
     placement: PlacementReconciler,
     moves: MoveReconciler,
     resend: ResendReconciler,
+    overcommitment: OvercommitmentReconciler,
+    pruning: PruningReconciler,
   ) {
-    this.inOrder = [hostLost, stop, rollouts, replace, remove, placement, moves, resend];
+    this.inOrder = [
+      hostLost,
+      stop,
+      rollouts,
+      replace,
+      remove,
+      placement,
+      moves,
+      resend,
+      overcommitment,
+      pruning,
+    ];
   }
 }
