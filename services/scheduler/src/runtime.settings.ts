@@ -7,9 +7,11 @@ export const RUNTIME_SETTINGS = Symbol('RuntimeSettings');
 /** DI token of a `LeadershipDatabase`. */
 export const LEADERSHIP_DATABASE = Symbol('LeadershipDatabase');
 
-/** Where the connection that holds the leader's lock goes: the same database as everything else. */
+/** Where the leader's row is, and who we are in it. */
 export interface LeadershipDatabase {
   readonly connectionString: string;
+  /** Names this process in the row: `<instance>/<process id>/<made up at the start>`. */
+  readonly holder: string;
 }
 
 /** Fields for the configuration of the service; each has a default that suits production. */
@@ -20,6 +22,12 @@ export const runtimeConfigFields = {
   heartbeatsPerLease: z.int().min(2).max(50).default(5),
   /** rho of LEASES: by how much the clocks of a host and the scheduler may run apart; at least 0.0005. */
   leaseClockDrift: z.number().min(0.0005).max(0.1).default(0.001),
+  /** L of LEASES: how long a scheduler may lead after it sent the last renewal that was written. */
+  leaderLeaseMs: z.int().min(500).max(60_000).default(5000),
+  /** How often the leader renews that. */
+  leaderRenewMs: z.int().min(50).max(20_000).default(1000),
+  /** Wait of a standby beyond the end of the leader's lease. */
+  leaderTakeoverMarginMs: z.int().min(100).max(60_000).default(500),
   /** Wait beyond the end of a lease before the account is given away. */
   leaseLockDelayMs: z.int().min(0).max(600_000).default(1000),
   /** Heartbeats in which a host may leave out what it should have, before that counts as gone. */
@@ -34,6 +42,10 @@ export const runtimeConfigFields = {
    * `open`, everyone who can send the registration. `open` is for tests.
    */
   hostJoin: z.enum(['token', 'open']).default('token'),
+  /** Longest time a target may take to make ready what a bot needs that is to move there. */
+  movePrepareMs: z.int().min(1000).max(3_600_000).default(120_000),
+  /** Bots on their way to one host at a time. */
+  movesPerTargetMax: z.int().min(1).max(100).default(10),
   placementStrategy: z.enum(['spread', 'binpack']).default('spread'),
   /** A bot that has waited this long in the queue goes before one of a priority higher by one. */
   queueAgeingMs: z.int().min(1000).max(86_400_000).default(30_000),
@@ -55,6 +67,16 @@ export const runtimeConfigFields = {
    * rejected: about five minutes with the waits above.
    */
   commandSendsMax: z.int().min(2).max(100).default(9),
+  /**
+   * Ended allocations are kept this long, and the newest of each account longer. Longer than events are on their
+   * stream, so that none comes for an allocation that is forgotten.
+   */
+  allocationsKeptDays: z.int().min(8).max(36_500).default(30),
+  allocationsKeptPerAccount: z.int().min(1).max(1000).default(20),
+  /** Ended operations and rollouts, and invitations that are over, are kept this long. */
+  operationsKeptDays: z.int().min(2).max(36_500).default(30),
+  /** Between two looks for rows that are older. */
+  pruneIntervalMs: z.int().min(1000).max(86_400_000).default(300_000),
   /** Longest time between two passes of the reconciler. */
   reconcileIntervalMs: z.int().min(10).max(60_000).default(1000),
   /** Shortest time between two passes, so that many changes make one batch. */
@@ -74,6 +96,8 @@ export function runtimeSettings(config: z.input<typeof RuntimeConfig> = {}): Run
   const parsed = RuntimeConfig.parse(config);
   return {
     ...parsed,
+    // One renewal that is late must not cost the lead.
+    leaderRenewMs: Math.min(parsed.leaderRenewMs, Math.floor(parsed.leaderLeaseMs / 3)),
     heartbeatIntervalMs: Math.max(100, Math.floor(parsed.leaseTtlMs / parsed.heartbeatsPerLease)),
   };
 }

@@ -1,21 +1,25 @@
 import { consumers } from '#libs/contracts';
 import { CombinedServer, JetStreamServer, RequestReplyServer } from '#libs/messaging';
+import type { Leadership } from './leadership/leadership.js';
 import type { Platform } from './platform.module.js';
 import type { RefusalsRecorder } from './requests/refusals.recorder.js';
 
-/** Schedulers share the requests that come on a subject. */
-const queue = 'scheduler';
 /** Events of allocations come in bursts; a batch is one transaction. */
 const projection_batch_max = 500;
 const projection_batch_wait_ms = 20;
 
-/** What this process listens to: requests, and the events of allocations. */
+/**
+ * What this process listens to once it leads: requests, and the events of allocations. No queue group: the leader alone
+ * answers, and one that was stopped (its subscriptions are not) must not be handed requests in its successor's stead.
+ * When it goes on it finds them in its buffers, and leaves them.
+ */
 export function strategyOf(
   { messaging, config, signingKey }: Platform,
   refusals: RefusalsRecorder,
+  leadership: Leadership,
 ): CombinedServer {
   const requests = new RequestReplyServer(messaging, {
-    queue,
+    mayAnswer: () => leadership.current() !== null,
     concurrencyMax: config.requestsMax,
     replySigner: signingKey,
     onRefused: async (name, problem, context) => await refusals.record(name, problem, context),
@@ -24,6 +28,10 @@ export function strategyOf(
     consumers: [
       {
         spec: consumers.schedulerProjection,
+        batch: { max: projection_batch_max, waitMs: projection_batch_wait_ms },
+      },
+      {
+        spec: consumers.schedulerMoves,
         batch: { max: projection_batch_max, waitMs: projection_batch_wait_ms },
       },
     ],

@@ -34,7 +34,7 @@ export function subjectsPage(): string {
     '## Durable consumers',
     table(
       ['consumer', 'stream', 'filter', 'settled within', 'deliveries', 'unsettled at most'],
-      [consumers.agentCommands(host), consumers.schedulerProjection, consumers.audit].map(consumerRow),
+      durables.map(consumerRow),
     ),
     '## Rights at JetStream and inboxes',
     table(
@@ -48,6 +48,12 @@ export function subjectsPage(): string {
   );
 }
 
+const durables = [
+  consumers.agentCommands(host),
+  consumers.schedulerProjection,
+  consumers.schedulerMoves,
+  consumers.audit,
+];
 const isPlumbing = (subject: string): boolean => subject.startsWith('$') || subject.startsWith('_INBOX');
 /** Any host: the one above, and what services may do for all. */
 const shown = (subject: string): string =>
@@ -77,11 +83,11 @@ const who = (subject: string, right: 'publish' | 'subscribe'): string =>
 
 /** Durable consumers whose filter takes messages of this subject. */
 function consuming(subject: string): string {
-  const durables = [consumers.agentCommands(host), consumers.schedulerProjection, consumers.audit]
+  const taking = durables
     .filter(({ filter }) => overlaps(filter, subject.replaceAll('<host>', '*')))
     .map(({ durable }) => `consumer ${code(shown(durable))}`);
   const live = overlaps('fleet.v1.evt.>', subject) ? ['gateway (live)'] : [];
-  return [...durables, ...live].join(', ');
+  return [...taking, ...live].join(', ');
 }
 
 /** Whether some subject fits both patterns. */

@@ -1,5 +1,6 @@
 import {
   liveStates,
+  type Drain,
   type Host,
   type HostFingerprint,
   type HostState,
@@ -11,6 +12,18 @@ import { isForeignKeyViolation, type Transaction } from '#libs/persistence';
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { refusal } from '../errors.js';
+import { liveMovesSql } from '../moves/move.states.sql.js';
+
+/** What a drain was asked for with; `total` bots live on the host now. */
+export interface NewDrain {
+  readonly reason: string;
+  readonly by: string;
+  readonly deadlineMs?: number | undefined;
+  readonly onDeadline: 'keep' | 'stop';
+  readonly prepare: boolean;
+  readonly parallel: number;
+  readonly total: number;
+}
 
 interface HostRow {
   name: string;
@@ -29,6 +42,13 @@ interface HostRow {
   drain_reason: string | null;
   drain_by: string | null;
   drain_at: Date | null;
+  drain_deadline_at: Date | null;
+  drain_on_deadline: 'keep' | 'stop';
+  drain_prepare: boolean;
+  drain_parallel: number;
+  drain_total: number;
+  drain_ended_at: Date | null;
+  drain_moving: number;
   generation: number;
   registered_at: Date;
   last_heartbeat_at: Date | null;
@@ -37,16 +57,21 @@ interface HostRow {
   reserved_bots: number;
 }
 
-/** Hosts with what their live allocations reserve; $1 are the live states. */
+/** Hosts with what their live allocations reserve and what leaves them; $1 are the live states. */
 const withReserved = `
-  SELECT h.*, r.*
+  SELECT h.*, r.*, leaving.*
   FROM scheduler.hosts h
   CROSS JOIN LATERAL (
     SELECT coalesce(sum(reserved_cpu_millis), 0)::int AS reserved_cpu_millis,
       coalesce(sum(reserved_memory_mib), 0)::int AS reserved_memory_mib,
       count(*)::int AS reserved_bots
     FROM scheduler.allocations a WHERE a.host = h.name AND a.state = ANY ($1)
-  ) r`;
+  ) r
+  CROSS JOIN LATERAL (
+    SELECT count(*)::int AS drain_moving FROM scheduler.moves m
+    JOIN scheduler.allocations a ON a.id = m.allocation AND a.state = ANY ($1)
+    WHERE m.from_host = h.name AND m.state IN (${liveMovesSql})
+  ) leaving`;
 
 @Injectable()
 export class HostRepository {
@@ -94,12 +119,23 @@ export class HostRepository {
     return rows.map(toHost);
   }
 
-  async drain(tx: Transaction, name: string, { reason, by }: { reason: string; by: string }): Promise<void> {
+  async drain(tx: Transaction, name: string, drain: NewDrain): Promise<void> {
     await tx.query(
       `UPDATE scheduler.hosts
-       SET state = 'draining', drain_reason = $2, drain_by = $3, drain_at = now(), generation = generation + 1
+       SET state = 'draining', drain_reason = $2, drain_by = $3, drain_at = now(), generation = generation + 1,
+         drain_deadline_at = now() + make_interval(secs => $4::int / 1000.0), drain_on_deadline = $5,
+         drain_prepare = $6, drain_parallel = $7, drain_total = $8, drain_overdue_at = NULL, drain_ended_at = NULL
        WHERE name = $1`,
-      [name, reason, by],
+      [
+        name,
+        drain.reason,
+        drain.by,
+        drain.deadlineMs ?? null,
+        drain.onDeadline,
+        drain.prepare,
+        drain.parallel,
+        drain.total,
+      ],
     );
   }
 
@@ -108,7 +144,8 @@ export class HostRepository {
     await tx.query(
       `UPDATE scheduler.hosts
        SET state = CASE state WHEN 'draining' THEN 'ready' ELSE state END,
-         drain_reason = NULL, drain_by = NULL, drain_at = NULL, generation = generation + 1
+         drain_reason = NULL, drain_by = NULL, drain_at = NULL, drain_deadline_at = NULL,
+         drain_overdue_at = NULL, drain_ended_at = NULL, generation = generation + 1
        WHERE name = $1`,
       [name],
     );
@@ -125,8 +162,29 @@ export class HostRepository {
   }
 }
 
-function toHost(row: HostRow): Host {
+/** Moved is what was there and is not any more, wherever it went; more may have come in before the drain began. */
+function drainOf(row: HostRow): Drain | null {
   const { drain_reason: reason, drain_by: by, drain_at: at } = row;
+  if (reason === null || by === null || at === null) return null;
+  const total = Math.max(row.drain_total, row.reserved_bots);
+  const moving = Math.min(row.drain_moving, row.reserved_bots);
+  return {
+    reason,
+    by,
+    at: at.toISOString(),
+    deadlineAt: row.drain_deadline_at?.toISOString() ?? null,
+    onDeadline: row.drain_on_deadline,
+    prepare: row.drain_prepare,
+    parallel: row.drain_parallel,
+    total,
+    moved: total - row.reserved_bots,
+    moving,
+    waiting: row.reserved_bots - moving,
+    endedAt: row.drain_ended_at?.toISOString() ?? null,
+  };
+}
+
+function toHost(row: HostRow): Host {
   return {
     name: row.name,
     state: row.state,
@@ -151,6 +209,6 @@ function toHost(row: HostRow): Host {
     generation: row.generation,
     registeredAt: row.registered_at.toISOString(),
     lastHeartbeatAt: row.last_heartbeat_at?.toISOString() ?? null,
-    drain: reason === null || by === null || at === null ? null : { reason, by, at: at.toISOString() },
+    drain: drainOf(row),
   };
 }

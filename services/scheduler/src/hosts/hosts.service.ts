@@ -37,11 +37,12 @@ export class HostsService {
   async drain(request: ApiParsed<'hosts.drain'>, asker: Asker): Promise<Host> {
     return await this.changes.carryOut('hosts.drain', request, asker, async (change) => {
       const { name, incarnation, state } = await this.hold(change, request);
-      const { reason } = request;
+      const { reason, deadlineMs, onDeadline, prepare, parallel } = request;
       if (state !== 'ready') throw refusal.hostNotReady(name, state);
-      await this.hosts.drain(change.tx, name, { reason, by: change.actor });
-      await change.event('tradefleet.host.draining', name, { host: name, incarnation, reason });
       const bots = await this.hosts.botsOn(change.tx, name);
+      const asked = { reason, by: change.actor, deadlineMs, onDeadline, prepare, parallel };
+      await this.hosts.drain(change.tx, name, { ...asked, total: bots.length });
+      await change.event('tradefleet.host.draining', name, { host: name, incarnation, reason });
       const targets = bots.map((bot) => ({ ...bot, goal: 'moved' as const, host: name }));
       await this.operations.begin(change.tx, change.asker, 'hosts.drain', targets);
       return await this.read(name, change);

@@ -18,6 +18,7 @@ import {
   LogsReply,
   LogsRequest,
   Reply,
+  PrepareCommand,
   StartCommand,
   StopCommand,
   streams,
@@ -137,13 +138,14 @@ class Channels {
   }
 
   commands(): void {
-    for (const [verb, schema] of [
-      ['start', StartCommand],
-      ['stop', StopCommand],
+    for (const [verb, schema, what] of [
+      ['start', StartCommand, 'start an allocation'],
+      ['stop', StopCommand, 'stop an allocation'],
+      ['prepare', PrepareCommand, 'prepare for a bot that is to move there'],
     ] as const) {
       const id = `command.${verb}`;
       const payload = this.schemas.of(schema, 'output');
-      const message = this.message(id, `Command: ${verb} an allocation`, payload, commandHeaders);
+      const message = this.message(id, `Command: ${what}`, payload, commandHeaders);
       const address = subjects.command('host', verb).replace('.host.host.', '.host.{host}.');
       this.channel(
         id,
@@ -151,7 +153,7 @@ class Channels {
         message,
         `On the stream ${streams.commands.name}; one durable consumer a host.`,
       );
-      this.send(id, `Tell a host to ${verb} an allocation`, message);
+      this.send(id, `Tell a host to ${what}`, message);
     }
   }
 
