@@ -21,7 +21,7 @@ describe('the configuration of an agent', () => {
       schedulerPublicKey: [key],
       driver: 'docker',
       onShutdown: 'keep',
-      leaseMarginMs: 1500,
+      leaseMarginMs: 2250,
       runRootAllowDisk: false,
     });
   });

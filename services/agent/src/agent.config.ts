@@ -100,11 +100,12 @@ export const AgentConfig = z.strictObject({
   reservedMemoryMib: z.int().min(0).default(0),
 
   /**
-   * Taken off every lease, so that a bot is dead, and its last order has reached the broker or not, before the lease
-   * ends for the scheduler. Made of the worst measured time from SIGKILL to dead (under load about 500 ms), the look
-   * of the supervisor (250 ms), one order's round trip (500 ms) and the coarseness of the clocks (20 ms), rounded up.
+   * Taken off every lease, so that a bot is dead, and its last order has reached the broker or never will, before the
+   * lease ends for the scheduler. Made of the worst measured time from SIGKILL to dead (under load about 500 ms), the
+   * look of the supervisor (250 ms), the longest the kernel goes on sending an order (1400 ms, `ordersDoNotLinger`) and
+   * the coarseness of the clocks (20 ms), rounded up.
    */
-  leaseMarginMs: z.int().min(0).max(60_000).default(1500),
+  leaseMarginMs: z.int().min(0).max(60_000).default(2250),
   /** Longest wait for the answer to a heartbeat. */
   heartbeatTimeoutMs: z.int().min(100).max(60_000).default(2500),
   /** Allocations being prepared at a time. */

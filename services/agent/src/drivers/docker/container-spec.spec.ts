@@ -69,6 +69,7 @@ describe('containerSpec', () => {
         NetworkMode: 'tf-0193c0de-0000-7000-8000-000000000001',
         PublishAllPorts: false,
         PortBindings: {},
+        Sysctls: { 'net.ipv4.tcp_retries2': '2', 'net.ipv4.tcp_orphan_retries': '1' },
         Dns: ['127.0.0.1'],
         DnsSearch: ['.'],
         DnsOptions: ['timeout:1', 'attempts:1'],

@@ -116,9 +116,22 @@ function networking(task: TaskSpec, settings: ContainerSettings): HostBody {
     NetworkMode: networkName(task.allocation),
     PublishAllPorts: false,
     PortBindings: {},
+    Sysctls: ordersDoNotLinger,
     ...(settings.internal ? noNamesFromOutside : {}),
   };
 }
+
+/**
+ * An order that was written to a socket just before the link broke stays with the kernel, which sends it again for up
+ * to a quarter of an hour, even when the bot has been killed since: it could reach the broker after the account's next
+ * bot has begun. Two repetitions of unacknowledged data end the connection after about 1.4 s (`tcp_retries2` of the
+ * kernel's ip-sysctl: 200, 400 and 800 ms at the shortest), one is left to a socket whose process is gone. That is the
+ * "one order round trip" in the agent's `leaseMarginMs`.
+ */
+export const ordersDoNotLinger = {
+  'net.ipv4.tcp_retries2': '2',
+  'net.ipv4.tcp_orphan_retries': '1',
+} satisfies Record<string, string>;
 
 /**
  * The engine's own resolver forwards questions to the host's even from an internal network (CVE-2024-29018, engines

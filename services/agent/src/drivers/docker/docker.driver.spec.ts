@@ -110,6 +110,7 @@ describe('the docker driver', () => {
       core: [0, 0],
       nofile: [4096, 8192],
       oom_score_adj: '500',
+      tcp_retries2: '2',
       hostname: `bot-${task.account}`,
       root_write: 'EROFS',
       run_dir_write: 'EROFS',
@@ -357,6 +358,7 @@ out["Seccomp"] = int(status["Seccomp"])
 out["core"] = list(resource.getrlimit(resource.RLIMIT_CORE))
 out["nofile"] = list(resource.getrlimit(resource.RLIMIT_NOFILE))
 out["oom_score_adj"] = open("/proc/self/oom_score_adj").read().strip()
+out["tcp_retries2"] = open("/proc/sys/net/ipv4/tcp_retries2").read().strip()
 out["hostname"] = socket.gethostname()
 
 def attempt(action):
