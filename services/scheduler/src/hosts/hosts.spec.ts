@@ -87,4 +87,46 @@ describe('hosts over NATS', () => {
       '2026-05-01T12:00:00.000Z',
     );
   });
+
+  it('gives a host labels over those of its agent, and takes them away again', async () => {
+    const name = await harness.aHost();
+    await harness.sql(`UPDATE scheduler.hosts SET labels = '{"zone": "a"}' WHERE name = $1`, [name]);
+    const labelled = await harness.ask('hosts.label', { name, set: { zone: 'b', rack: '7' } });
+    expect(labelled).toMatchObject({
+      labels: { zone: 'b', rack: '7' },
+      operatorLabels: { zone: 'b', rack: '7' },
+      generation: 2,
+    });
+    // The same again changes nothing.
+    expect((await harness.ask('hosts.label', { name, set: { rack: '7' } })).generation).toBe(2);
+    const request = { name, unset: ['zone'], set: { disk: 'ssd' }, expectedGeneration: 2 };
+    expect((await harness.ask('hosts.label', request)).labels).toEqual({ zone: 'a', rack: '7', disk: 'ssd' });
+    expect(await harness.refusal('hosts.label', request)).toMatchObject({ code: 'stale_generation' });
+    const events = await harness.sql<{ data: unknown }>(
+      `SELECT body::jsonb AS data FROM scheduler.outbox
+       WHERE event ->> 'type' = 'tradefleet.host.labelled' AND event ->> 'subjectId' = $1 ORDER BY id`,
+      [name],
+    );
+    expect(events.map(({ data }) => data)).toMatchObject([
+      { set: { zone: 'b', rack: '7' }, unset: [] },
+      { set: { disk: 'ssd' }, unset: ['zone'] },
+    ]);
+  });
+
+  it('refuses more labels than placement can show, and those of a host nobody knows', async () => {
+    const name = await harness.aHost();
+    const labels = (from: number) =>
+      Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`label-${from + n}`, 'x']));
+    await harness.ask('hosts.label', { name, set: labels(0) });
+    expect(await harness.refusal('hosts.label', { name, set: labels(100) })).toMatchObject({
+      code: 'invalid_request',
+      errors: [{ path: 'set' }],
+    });
+    expect(await harness.refusal('hosts.label', { name, set: { 'Not A Label': 'x' } })).toMatchObject({
+      code: 'invalid_request',
+    });
+    expect(await harness.refusal('hosts.label', { name: 'nobody', set: { a: 'b' } })).toMatchObject({
+      code: 'host_not_found',
+    });
+  });
 });
