@@ -17,9 +17,7 @@ export function withinRoom(
   bytes_max: number = room_bytes,
 ): ObservedAllocation[] {
   if (bytesOf(observed) <= bytes_max) return [...observed];
-  const live = observed
-    .filter(({ state }) => isLive(state))
-    .map(({ lastExit: _, ...allocation }): ObservedAllocation => ({ ...allocation, observation: null }));
+  const live = observed.filter(({ state }) => isLive(state)).map((allocation) => withoutWords(allocation));
   const said = new Map(observed.map(({ id, observation }) => [id, observation]));
   let left = bytes_max - bytesOf(live);
   const fits = (bytes: number): boolean => {
@@ -35,4 +33,11 @@ export function withinRoom(
     return observation !== null && fits(bytesOf(observation)) ? { ...allocation, observation } : allocation;
   });
   return [...telling, ...ended];
+}
+
+/** What the scheduler has to know of an allocation that lives, and no more. */
+function withoutWords(allocation: ObservedAllocation): ObservedAllocation {
+  const kept = { ...allocation, observation: null };
+  delete kept.lastExit;
+  return kept;
 }
