@@ -310,6 +310,50 @@ describe('the docker driver', () => {
     await expect(driver.prepare('create', misplaced)).rejects.toEqual(faulty('engine-refused', false));
   });
 
+  it('removes a volume only when nobody has it, and never one that is prepared', async () => {
+    const task = harness.task('runs', { host });
+    const earlier = harness.driver(host);
+    await earlier.prepare('volume', task);
+    const name = `tf.${harness.fleet}.${task.account}`;
+    const volumeOf = async (of: DockerDriver) =>
+      (await of.stores.survey()).volumes.find((volume) => volume.name === name);
+    expect(await volumeOf(earlier)).toMatchObject({ account: task.account, inUse: true });
+
+    const later = harness.driver(host);
+    expect(await volumeOf(later)).toMatchObject({ inUse: false });
+    const volume = { name, account: task.account, inUse: false };
+    for (const step of ['network', 'create'] as const) await earlier.prepare(step, task);
+    expect(await volumeOf(later)).toMatchObject({ inUse: true });
+    expect(await later.stores.removeVolume(volume)).toBe(false);
+    await earlier.discard(task);
+    // Removed and prepared at the same moment: it is there afterwards, and ours.
+    const [removed] = await Promise.all([later.stores.removeVolume(volume), later.prepare('volume', task)]);
+    expect(removed).toBe(true);
+    expect((await harness.docker.getVolume(name).inspect()).Labels).toMatchObject({
+      [label.account]: task.account,
+    });
+    expect(await later.stores.removeVolume(volume)).toBe(false);
+  });
+
+  it('tells of containers that are called like bots and are not of its fleet, and never touches them', async () => {
+    const account = uniqueName('account');
+    const nameless = await harness.docker.createContainer({ name: `bot-${account}`, Image: harness.image });
+    const other = await harness.docker.createContainer({
+      ...{ name: `bot-${account}-2`, Image: harness.image },
+      Labels: { [label.fleet]: 'another-fleet', [label.host]: host },
+    });
+    const { foreign } = await driver.stores.survey();
+    expect(foreign).toContainEqual({ id: nameless.id, name: `bot-${account}`, why: expect.any(String) });
+    expect(foreign).toContainEqual({
+      ...{ id: other.id, name: `bot-${account}-2` },
+      why: expect.stringContaining('another-fleet'),
+    });
+    const { handles, unreadable } = await driver.recover();
+    expect([...handles, ...unreadable].map(({ id }) => id)).not.toContain(other.id);
+    await nameless.remove();
+    await other.remove();
+  });
+
   it('keeps the volume of an account from one allocation to the next', async () => {
     const writes = 'open("/config/kept", "x").close()';
     const reads = 'open("/config/kept").close()';
