@@ -19,6 +19,9 @@ import { schedulerSchema } from './database/migrations/index.js';
 import { LEADERSHIP_DATABASE, RUNTIME_SETTINGS, runtimeSettings } from './runtime.settings.js';
 import { SCHEDULER_CONFIG, type SchedulerConfig } from './scheduler.config.js';
 import { SCHEDULER_SIGNING_KEY } from './scheduler.keys.js';
+import { sessionName } from './leadership/leader-row.js';
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 
 /** What the process was started with. */
 export interface Platform {
@@ -32,13 +35,19 @@ export interface Platform {
 
 /** CloudEvents source of what this service publishes. */
 const source = '/scheduler';
+/** A process that is stopped in the middle of a transaction keeps rows locked no longer than this. */
+const idle_in_transaction_ms_max = 5000;
+
+const makeHolder = ({ instance = hostname() }: SchedulerConfig): string =>
+  `${instance}/${process.pid}/${randomBytes(6).toString('hex')}`;
 
 /** What every part of the scheduler may inject: configuration, clock, log, database, outbox, NATS, key. */
 @Module({})
 export class PlatformModule {
   static forRoot(platform: Platform): DynamicModule {
     const { config, clock, logger, messaging } = platform;
-    const providers = providersOf(platform);
+    const holder = makeHolder(config);
+    const providers = providersOf(platform, holder);
     return {
       module: PlatformModule,
       global: true,
@@ -52,7 +61,9 @@ export class PlatformModule {
             schema: schedulerSchema,
             entities,
             poolMax: config.databasePoolMax,
-            applicationName: 'tradefleet-scheduler',
+            // By its sessions a successor tells what this process left open, and ends it.
+            applicationName: sessionName(holder),
+            idleInTransactionTimeoutMs: idle_in_transaction_ms_max,
           }),
         }),
       ],
@@ -66,13 +77,13 @@ export class PlatformModule {
 const sendOutcome = (outcome: PublishOutcome): SendOutcome =>
   outcome.ok ? { ok: true } : { ok: false, refused: outcome.full ? 'stream full' : null };
 
-function providersOf({ config, clock, logger, messaging, signingKey }: Platform): Provider[] {
+function providersOf({ config, clock, logger, messaging, signingKey }: Platform, holder: string): Provider[] {
   return [
     { provide: SCHEDULER_CONFIG, useValue: config },
     { provide: CLOCK, useValue: clock },
     { provide: SCHEDULER_SIGNING_KEY, useValue: signingKey },
     { provide: RUNTIME_SETTINGS, useValue: runtimeSettings(config) },
-    { provide: LEADERSHIP_DATABASE, useValue: { connectionString: config.databaseUrl } },
+    { provide: LEADERSHIP_DATABASE, useValue: { connectionString: config.databaseUrl, holder } },
     { provide: Outbox, useFactory: () => new Outbox(schedulerSchema, clock) },
     {
       provide: OutboxRelay,

@@ -8,6 +8,11 @@ export const SCHEDULER_CONFIG = Symbol('SchedulerConfig');
 
 /** Settings of the scheduler; each is an environment variable, see README.md. */
 export const SchedulerConfig = z.strictObject({
+  /** Names this scheduler among several, to people; default: the name of the machine. */
+  instance: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,80}$/)
+    .optional(),
   /** `nats://host:port`, several separated by commas. */
   natsUrl: z.array(z.string().regex(/^(nats|tls):\/\//, 'must begin with nats:// or tls://')).min(1),
   natsUser: z.string().min(1).optional(),

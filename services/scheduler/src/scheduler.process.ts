@@ -7,6 +7,8 @@ import { NestFactory } from '@nestjs/core';
 import type { AsyncMicroserviceOptions } from '@nestjs/microservices';
 import { BrokerUpkeep } from './broker/broker.upkeep.js';
 import { migrations, schedulerSchema } from './database/migrations/index.js';
+import { isDatabaseUnavailable } from './database/database-unavailable.filter.js';
+import { resignWhenCutOff } from './leadership/cut-off.js';
 import { LEADERSHIP, type Leadership } from './leadership/leadership.js';
 import { OperationsService } from './operations/operations.service.js';
 import type { Platform } from './platform.module.js';
@@ -34,34 +36,38 @@ export interface RunningScheduler {
 /** Longest a shutdown waits for the outbox to empty; what is left is published by the next scheduler. */
 const outbox_drain_ms_max = 5000;
 const outbox_look_ms = 50;
+const database_retry_ms = 500;
 
 /**
  * Starts the scheduler: the order of the steps stands here and nowhere else.
  *
- *   migrations -> NATS -> lead (a standby waits here and serves nothing) -> streams and consumers
- *     -> outbox relay -> requests -> runtime
+ *   migrations -> NATS -> streams and consumers -> lead (a standby waits here and serves nothing)
+ *     -> outbox relay -> requests -> runtime -> streams and consumers again: a standby may have waited for weeks
+ *
+ * After a takeover every host waits for its first answer: nothing that can wait stands between leading and requests.
  */
 export async function startScheduler(options: SchedulerOptions): Promise<RunningScheduler> {
   const { config, logger, clock = new SystemClock(), onLeadershipLost } = options;
   const signal = options.signal ?? new AbortController().signal;
-  await runMigrations({
-    url: config.databaseUrl,
-    schema: schedulerSchema,
-    migrations,
-    applicationName: 'tradefleet-scheduler',
-  });
+  await migrate(config, clock, logger, signal);
   const signingKey = await SigningKey.fromFile(config.signingKeyPath, { create: true });
   const messaging = await connect(options, clock, signal);
   const app = await createApp({ config, logger, clock, messaging, signingKey });
   try {
     const leadership = app.get<Leadership>(LEADERSHIP);
     leadership.onLost(onLeadershipLost);
+    await app.get(BrokerUpkeep).pass();
     logger.info({}, 'waiting to lead');
     const { term } = await leadership.lead(signal);
-    await app.get(BrokerUpkeep).pass();
-    app.get(OutboxRelay).start();
+    app.get(OutboxRelay).start(() => leadership.current() !== null);
     await app.listen();
     app.get(SchedulerRuntime).start();
+    resignWhenCutOff({
+      ...{ messaging, leadership, clock, logger },
+      patienceMs: config.leaderLeaseMs,
+      onResigned: onLeadershipLost,
+    });
+    await app.get(BrokerUpkeep).pass();
     logger.info({ term }, 'scheduler is ready');
   } catch (error) {
     await stopScheduler(app, clock, logger);
@@ -86,6 +92,31 @@ async function stopScheduler(app: INestMicroservice, clock: Clock, logger: Logge
   logger.info({}, 'scheduler has stopped');
 }
 
+/** Waits for a database that is away: whoever starts a scheduler need not know the order. */
+async function migrate(
+  { databaseUrl: url }: SchedulerConfig,
+  clock: Clock,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    signal.throwIfAborted();
+    try {
+      await runMigrations({
+        url,
+        schema: schedulerSchema,
+        migrations,
+        applicationName: 'tradefleet-scheduler',
+      });
+      return;
+    } catch (error) {
+      if (!isDatabaseUnavailable(error)) throw error;
+      if (attempt % 20 === 0) logger.warn({ err: error }, 'the database cannot be reached yet');
+      await clock.sleep(database_retry_ms, signal);
+    }
+  }
+}
+
 async function connect(options: SchedulerOptions, clock: Clock, signal: AbortSignal): Promise<Messaging> {
   const { natsUrl, natsUser, natsPassword } = options.config;
   return await connectMessaging({
@@ -104,8 +135,10 @@ async function createApp(platform: Platform): Promise<INestMicroservice> {
     return await NestFactory.createMicroservice<AsyncMicroserviceOptions>(SchedulerModule.forRoot(platform), {
       logger: new NestPinoLogger(platform.logger),
       abortOnError: false,
-      inject: [RefusalsRecorder],
-      useFactory: (refusals: RefusalsRecorder) => ({ strategy: strategyOf(platform, refusals) }),
+      inject: [RefusalsRecorder, LEADERSHIP],
+      useFactory: (refusals: RefusalsRecorder, leadership: Leadership) => ({
+        strategy: strategyOf(platform, refusals, leadership),
+      }),
     });
   } catch (error) {
     await platform.messaging.drain();

@@ -26,8 +26,16 @@ import { problemAnswer, problemOf, resultAnswer, type Answer } from './answer.js
 import { RequestContext, SignedReply } from './request-context.js';
 
 export interface RequestReplyOptions {
-  /** Servers with the same queue share the requests. */
-  readonly queue: string;
+  /**
+   * Servers with the same queue share the requests. Without one every server gets every request: where one at a time may
+   * answer, one that was stopped would otherwise go on being handed its share.
+   */
+  readonly queue?: string;
+  /**
+   * Asked when a request has come and again right before its answer leaves. While it says no this server is silent, and
+   * answers no refusal either: another one has the request too.
+   */
+  readonly mayAnswer?: () => boolean;
   /** Requests handled at a time, in each of the pools `api` and `internal`. Default 128. */
   readonly concurrencyMax?: number;
   /** Requests waiting for their turn in each pool; beyond it they are answered `unavailable`. Default 512. */
@@ -161,7 +169,7 @@ export class RequestReplyServer extends Server implements CustomTransportStrateg
     const { connection } = this.messaging.internals();
     for (const route of this.routes) {
       const subscription = connection.subscribe(route.pattern, {
-        queue: this.options.queue,
+        ...(this.options.queue === undefined ? {} : { queue: this.options.queue }),
         callback: (error, message) => {
           if (error === null) this.receive(route, message);
           else this.messaging.logger.error({ err: error, subject: route.pattern }, 'NATS refuses a subject');
@@ -173,6 +181,7 @@ export class RequestReplyServer extends Server implements CustomTransportStrateg
   }
 
   private receive(route: Route, message: Msg): void {
+    if (!this.mayAnswer()) return;
     const { reply } = message;
     if (reply?.startsWith(inboxPrefix) !== true && reply?.startsWith(otherAccountPrefix) !== true) {
       this.messaging.logger.info(
@@ -273,8 +282,17 @@ export class RequestReplyServer extends Server implements CustomTransportStrateg
     }
   }
 
+  private mayAnswer(): boolean {
+    return this.options.mayAnswer?.() ?? true;
+  }
+
   private respond(message: Msg, answer: Answer, route: Route, received_ms: number): void {
     const operation = route.extras.name;
+    // Nothing is waited for between this and the sending.
+    if (!this.mayAnswer()) {
+      this.messaging.logger.info({ operation, code: answer.code }, 'answer withheld: another server answers');
+      return;
+    }
     requests.add(1, { operation, code: answer.code });
     durations.record(this.messaging.clock.monotonicMs() - received_ms, { operation });
     try {
@@ -312,7 +330,7 @@ export class RequestReplyServer extends Server implements CustomTransportStrateg
       [spanAttributes.operationType]: 'process',
       [spanAttributes.destination]: context.subject,
       [spanAttributes.template]: route.extras.name,
-      [spanAttributes.consumerGroup]: this.options.queue,
+      ...(this.options.queue === undefined ? {} : { [spanAttributes.consumerGroup]: this.options.queue }),
     };
     const options = { kind: 'server', attributes, traceparent: context.traceparent } as const;
     return withSpan(spanNames.process, options, work);

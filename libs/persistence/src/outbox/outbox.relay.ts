@@ -93,6 +93,7 @@ export class OutboxRelay {
   private readonly events: RelayLane;
   private readonly messages: RelayLane | null;
   private producer: Producer | null = null;
+  private mayPublish: () => boolean = () => true;
   private published = 0;
   private pruned_at_ms = Number.NEGATIVE_INFINITY;
 
@@ -111,9 +112,13 @@ export class OutboxRelay {
     this.messages = send === undefined ? null : lane('messages', async () => await this.passMessages(send));
   }
 
-  /** Begins to publish; a second call does nothing. */
-  start(): void {
+  /**
+   * Begins to publish; a second call does nothing.
+   * @param mayPublish asked right before a batch leaves: a process that was stopped meanwhile may have a successor
+   */
+  start(mayPublish: () => boolean = () => true): void {
     if (this.events.running) return;
+    this.mayPublish = mayPublish;
     this.events.start();
     this.messages?.start();
     this.backlogGauge().addCallback(this.observeBacklog);
@@ -167,6 +172,7 @@ export class OutboxRelay {
       : [];
     if (rows.length > 0) {
       const encoded = await Promise.all(rows.map(async (row) => await this.finish(row, producer)));
+      this.requireRight();
       const outcomes = await this.ports.publish(encoded);
       const stored = rows.filter((_, index) => outcomes[index]?.ok === true).map((row) => row.id);
       await this.markPublished(stored);
@@ -191,6 +197,7 @@ export class OutboxRelay {
     this.tellDropped('expired', expired);
     const rows = await this.repository.takeMessages(this.dataSource, this.batchRows);
     if (rows.length === 0) return expired === this.batchRows;
+    this.requireRight();
     const outcomes = await send(rows);
     const refused = new Map<string, string[]>();
     const stored: string[] = [];
@@ -209,6 +216,10 @@ export class OutboxRelay {
     if (settled < rows.length)
       throw new Error(`${rows.length - settled} of ${rows.length} messages were not sent`);
     return rows.length === this.batchRows;
+  }
+
+  private requireRight(): void {
+    if (!this.mayPublish()) throw new Error('Another process publishes from this outbox now.');
   }
 
   private tellDropped(reason: string, count: number): void {
