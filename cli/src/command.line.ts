@@ -9,6 +9,7 @@ import { hostsCommand } from './commands/hosts.command.js';
 import { logsCommand } from './commands/logs.command.js';
 import { operationsCommand } from './commands/operations.command.js';
 import { planCommand } from './commands/plan.command.js';
+import { rolloutsCommand } from './commands/rollouts.command.js';
 import { statusCommand } from './commands/status.command.js';
 import { tenantsCommand } from './commands/tenants.command.js';
 import { type ExitCode, exitCodesHelp } from './exit.codes.js';
@@ -39,6 +40,7 @@ export function commandLine(surroundings: Surroundings, end: (code: ExitCode) =>
     tenantsCommand,
     credentialsCommand,
     hostsCommand,
+    rolloutsCommand,
     operationsCommand,
     eventsCommand,
     logsCommand,

@@ -25,6 +25,7 @@ interface Lists {
   'bots.list': 'bots';
   'hosts.list': 'hosts';
   'operations.list': 'operations';
+  'rollouts.list': 'rollouts';
   'events.query': 'events';
 }
 type Row<N extends keyof Lists> = ApiResponse<N> extends Record<Lists[N], (infer R)[]> ? R : never;

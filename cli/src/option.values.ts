@@ -74,6 +74,16 @@ export function constraint(text: string): Constraint {
   );
 }
 
+const durations_ms = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+
+/** A duration in milliseconds: `500ms`, `30s`, `10m`, `2h`. */
+export function duration(text: string): number {
+  const [, count, unit] = /^(\d{1,7})(ms|s|m|h)$/.exec(text) ?? [];
+  if (count === undefined)
+    throw new InvalidArgumentError('It must be a duration such as 500ms, 30s, 10m or 2h.');
+  return Number(count) * durations_ms[unit as keyof typeof durations_ms];
+}
+
 const units_ms = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /**

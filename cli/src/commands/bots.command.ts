@@ -26,6 +26,7 @@ interface WriteOptions {
 
 /** What a bot should be, as far as it is given on the command line. */
 interface SpecOptions {
+  readonly version?: string;
   readonly param?: (readonly [string, ParameterValue])[];
   readonly constraint?: Constraint[];
   readonly cpuMillis?: number;
@@ -40,7 +41,11 @@ interface SpecOptions {
 type CreateOptions = SpecOptions &
   WriteOptions & { readonly account: string; readonly runtime: Bot['runtime']; readonly stopped: boolean };
 type UpdateOptions = SpecOptions &
-  WriteOptions & { readonly unsetParam?: string[]; readonly constraints: boolean };
+  WriteOptions & {
+    readonly unsetParam?: string[];
+    readonly constraints: boolean;
+    readonly defaultVersion: boolean;
+  };
 
 export function botsCommand(perform: Perform): Command {
   const bots = new Command('bots').description('what should run, each for one account');
@@ -105,12 +110,16 @@ function updateCommand(perform: Perform): Command {
     .description('change what is given of a bot; a running one is replaced under a new epoch')
     .option('--unset-param <name>', 'take a parameter away (repeatable)', collect(String))
     .addOption(new Option('--no-constraints', 'take all constraints away').conflicts('constraint'))
+    .addOption(
+      new Option('--default-version', "run the host's default image").default(false).conflicts('version'),
+    )
     .addOption(generationOption());
   withWrite(withSpec(update)).action((name: string, options: UpdateOptions, command: Command) =>
     perform(command, async (session) => {
       const change: Omit<ApiRequest<'bots.update'>, 'name'> = {
         ...spec(options),
         ...(options.constraints ? {} : { constraints: [] }),
+        ...(options.defaultVersion ? { version: null } : {}),
         ...(await parameters(name, options, session)),
       };
       if (Object.keys(change).length === 0)
@@ -197,6 +206,7 @@ function withWrite(command: Command): Command {
 
 function withSpec(command: Command): Command {
   return command
+    .option('--version <version>', "which image of the runtime (default: the host's)")
     .option('--param <name=value>', 'parameter of the strategy (repeatable)', collect(parameter))
     .option('--constraint <text>', 'host label, e.g. "zone in a,b" (repeatable)', collect(constraint))
     .option('--cpu-millis <n>', 'thousandths of a CPU', integer(1, 64_000))
@@ -221,7 +231,7 @@ function withSpec(command: Command): Command {
 
 function spec(
   options: SpecOptions,
-): Pick<ApiRequest<'bots.update'>, 'resources' | 'policies' | 'constraints'> {
+): Pick<ApiRequest<'bots.update'>, 'version' | 'resources' | 'policies' | 'constraints'> {
   const resources = given({
     cpuMillis: options.cpuMillis,
     memoryMiB: options.memoryMib,
@@ -236,6 +246,6 @@ function spec(
   return {
     ...(Object.keys(resources).length === 0 ? {} : { resources }),
     ...(Object.keys(policies).length === 0 ? {} : { policies }),
-    ...given({ constraints: options.constraint }),
+    ...given({ version: options.version, constraints: options.constraint }),
   };
 }

@@ -1,13 +1,14 @@
-import type {
-  Account,
-  AllocationState,
-  Bot,
-  FleetEvent,
-  Host,
-  Operation,
-  OperationState,
-  PlanChange,
-  Tenant,
+import {
+  runtimeRef,
+  type Account,
+  type AllocationState,
+  type Bot,
+  type FleetEvent,
+  type Host,
+  type Operation,
+  type OperationState,
+  type PlanChange,
+  type Tenant,
 } from '#libs/contracts';
 import type { Cell, Column, Printer, Tone } from './printer.js';
 
@@ -17,8 +18,8 @@ export interface TableView<T> {
   readonly cells: (row: T) => readonly Cell[];
 }
 
-const column = (head: string): Column => ({ head });
-const numbers = (head: string): Column => ({ head, align: 'right' });
+export const column = (head: string): Column => ({ head });
+export const numbers = (head: string): Column => ({ head, align: 'right' });
 
 const phaseTones: Record<AllocationState | 'none' | 'queued', Tone> = {
   none: 'dim',
@@ -75,7 +76,7 @@ export function botSheet(bot: Bot): (readonly [string, Cell])[] {
     ['bot', bot.name],
     ['tenant', bot.tenant],
     ['account', bot.account],
-    ['runtime', bot.runtime],
+    ['runtime', runtimeRef(bot.runtime, bot.version)],
     ['wanted', bot.desired],
     ['generation', bot.generation],
     ['state', { text: phase, tone: phaseTones[phase] }],
@@ -264,5 +265,5 @@ export function showChanges(printer: Printer, changes: readonly PlanChange[], un
   );
 }
 
-const shown = (value: unknown): string =>
+export const shown = (value: unknown): string =>
   value === undefined || value === null ? 'nothing' : JSON.stringify(value);
