@@ -9,6 +9,8 @@ import { sameJson } from '../requests/canonical-json.js';
 import type { Change } from '../requests/change.js';
 import { ChangesService } from '../requests/changes.service.js';
 import { pageOf } from '../requests/page.js';
+import { QuotaRepository } from '../tenants/quota.repository.js';
+import { plus, useOf } from '../tenants/quota.rule.js';
 import { definitionOf, merge, partsOf } from './bot.definition.js';
 import { BotRepository } from './bot.repository.js';
 import { toBot } from './bot.row.js';
@@ -35,6 +37,7 @@ export class BotsService {
   constructor(
     private readonly changes: ChangesService,
     private readonly bots: BotRepository,
+    private readonly quotas: QuotaRepository,
     private readonly operations: OperationTracker,
     private readonly observations: ObservationStore,
   ) {}
@@ -42,6 +45,9 @@ export class BotsService {
   async create(request: ApiParsed<'bots.create'>, asker: Asker): Promise<Accepted> {
     const { name, account: accountName, desired } = request;
     return await this.changes.carryOut('bots.create', request, asker, async (change) => {
+      // Before the account, in the order of locks.
+      const allowance =
+        desired === 'running' ? await this.quotas.hold(change.tx, { account: accountName }) : null;
       const account = await this.bots.holdAccount(change.tx, accountName);
       if (account === null) throw refusal.accountNotFound(accountName);
       const bot = { ...definitionOf(request), name, tenant: account.tenant, account: accountName, desired };
@@ -51,6 +57,7 @@ export class BotsService {
       // After the insertion: a name that is taken is the more useful answer.
       if (desired === 'running' && account.lockReason !== null)
         throw refusal.accountLocked(accountName, account.lockReason);
+      allowance?.require(useOf(bot.resources));
       return await this.accept(change, 'create', bot, { generation: 1, desired });
     });
   }
@@ -69,8 +76,12 @@ export class BotsService {
   /** An update that changes nothing is accepted and changes nothing: no generation, no restart, no event. */
   async update(request: ApiParsed<'bots.update'>, asker: Asker): Promise<Accepted> {
     return await this.changes.carryOut('bots.update', request, asker, async (change) => {
+      const allowance =
+        request.resources === undefined ? null : await this.quotas.hold(change.tx, { bot: request.name });
       const bot = await this.hold(change, request);
       const definition = merge(bot, request);
+      if (bot.desired === 'running')
+        allowance?.require(plus(useOf(definition.resources), useOf(bot.resources), -1));
       if (sameJson(definition, partsOf(bot)))
         return await this.accept(change, 'update', bot, bot, { silent: true });
       const generation = await this.bots.change(change.tx, bot.name, {
@@ -85,12 +96,14 @@ export class BotsService {
   /** Runs it; one that should run already is tried again at once when it waits after a failure. */
   async start(request: ApiParsed<'bots.start'>, asker: Asker): Promise<Accepted> {
     return await this.changes.carryOut('bots.start', request, asker, async (change) => {
-      // The account is held before the bot, in the order of accounts.lock.
+      // The tenant and the account are held before the bot, in the order of locks.
+      const allowance = await this.quotas.hold(change.tx, { bot: request.name });
       const known = await this.bots.find(request.name, change.tx);
       const account = known === null ? null : await this.bots.holdAccount(change.tx, known.account);
       const bot = await this.hold(change, request);
       if (account !== null && account.lockReason !== null)
         throw refusal.accountLocked(bot.account, account.lockReason);
+      if (bot.desired !== 'running') allowance?.require(useOf(bot.resources));
       return await this.bringTo(change, 'start', bot, 'running', request.reason);
     });
   }

@@ -2,11 +2,14 @@ import { describe, expect, it } from '@jest/globals';
 import { Manifest, ProblemError } from '#libs/contracts';
 import fc from 'fast-check';
 import { diffFleet, planVersion, type FleetChange } from './fleet.diff.js';
+import { no_use } from '../tenants/quota.rule.js';
 import type { AccountNow, BotNow, FleetSnapshot, TenantNow } from './fleet.snapshot.js';
 import { checkManifest } from './manifest.rules.js';
 
 const empty: FleetSnapshot = { tenants: new Map(), accounts: new Map(), bots: new Map() };
 const version = { generation: 1, createdAt: '2026-01-01T00:00:00.000000Z' };
+
+const unbounded = { quotas: { bots: null, cpuMillis: null, memoryMiB: null }, used: no_use };
 
 /** What the database does with the changes; a deleted bot is gone at once. */
 function carryOut(changes: readonly FleetChange[], now: FleetSnapshot): FleetSnapshot {
@@ -15,7 +18,8 @@ function carryOut(changes: readonly FleetChange[], now: FleetSnapshot): FleetSna
   const bots = new Map<string, BotNow>(now.bots);
   for (const change of changes) {
     const { name } = change;
-    if (change.entity === 'tenant') tenants.set(name, { ...version, name, displayName: change.displayName });
+    if (change.entity === 'tenant')
+      tenants.set(name, { ...version, ...unbounded, name, displayName: change.displayName });
     else if (change.entity === 'account') {
       const { tenant, server, login } = change;
       accounts.set(name, { ...version, name, tenant, server, login });

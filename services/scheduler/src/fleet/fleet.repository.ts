@@ -3,6 +3,8 @@ import { isUniqueViolation, type Transaction } from '#libs/persistence';
 import { Injectable } from '@nestjs/common';
 import type { BotDefinition } from '../bots/bot.definition.js';
 import { refusal } from '../errors.js';
+import { usedByTenant } from '../tenants/quota.repository.js';
+import { no_use, type Use } from '../tenants/quota.rule.js';
 import type { FleetChange } from './fleet.diff.js';
 import type { AccountNow, BotNow, FleetSnapshot, TenantNow } from './fleet.snapshot.js';
 
@@ -38,10 +40,19 @@ export class FleetRepository {
     const declared = manifest.tenants.flatMap((tenant) => tenant.accounts);
     const wanted = manifest.tenants.flatMap((tenant) => tenant.bots);
     const traded = wanted.map((bot) => bot.account);
-    const tenants: TenantNow[] = await tx.query(
-      `SELECT name, display_name AS "displayName", generation, ${createdAt}
+    const tenants: Omit<TenantNow, 'used'>[] = await tx.query(
+      `SELECT name, display_name AS "displayName", generation, ${createdAt}, jsonb_build_object('bots', quota_bots,
+         'cpuMillis', quota_cpu_millis, 'memoryMiB', quota_memory_mib) AS quotas
        FROM scheduler.tenants WHERE name = ANY ($1) ORDER BY name ${lock}`,
       [names],
+    );
+    // A statement of its own: it sees what those have committed for whom the locks had to wait.
+    const used = byName<{ name: string } & Use>(
+      await tx.query(
+        `SELECT t.name, used_bots AS bots, used_cpu_millis AS "cpuMillis", used_memory_mib AS "memoryMiB"
+         FROM unnest($1::text[]) AS t (name) CROSS JOIN LATERAL (${usedByTenant('t.name')}) u`,
+        [names],
+      ),
     );
     const accounts: (Omit<AccountNow, 'login'> & { login: string })[] = await tx.query(
       `SELECT name, tenant, server, login, generation, ${createdAt}
@@ -64,7 +75,7 @@ export class FleetRepository {
       [wanted.map((bot) => bot.name), traded, manifest.prune ? names : []],
     );
     return {
-      tenants: byName(tenants),
+      tenants: byName(tenants.map((tenant) => ({ ...tenant, used: used.get(tenant.name) ?? no_use }))),
       accounts: byName(accounts.map((account) => ({ ...account, login: Number(account.login) }))),
       bots: byName<BotNow>(bots),
     };

@@ -7,6 +7,7 @@ import type { Asker } from '../requests/asker.js';
 import type { Change, Fact } from '../requests/change.js';
 import { ChangesService } from '../requests/changes.service.js';
 import { diffFleet, planVersion, toPlanChange, type FleetChange } from './fleet.diff.js';
+import { checkQuotas } from './fleet.quotas.js';
 import { FleetRepository } from './fleet.repository.js';
 import { checkManifest } from './manifest.rules.js';
 
@@ -30,6 +31,7 @@ export class FleetService {
       'REPEATABLE READ',
     );
     const { changes, unchanged } = diffFleet(manifest, now);
+    checkQuotas(manifest, changes, now);
     const planned = { version: planVersion(manifest, now), changes: changes.map(toPlanChange), unchanged };
     if (Buffer.byteLength(JSON.stringify(planned)) > plan_bytes_max) throw refusal.planTooLarge();
     return planned;
@@ -43,6 +45,7 @@ export class FleetService {
       const now = await this.fleet.snapshot(change.tx, manifest, { hold: true });
       if (planVersion(manifest, now) !== version) throw refusal.stalePlan();
       const { changes } = diffFleet(manifest, now);
+      checkQuotas(manifest, changes, now);
       const generations = await this.fleet.write(change.tx, changes, change.actor);
       const operation = await this.begin(change, changes, generations);
       await this.announce(change, changes, generations, operation);

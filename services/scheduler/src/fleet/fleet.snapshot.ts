@@ -1,5 +1,6 @@
-import type { DesiredState } from '#libs/contracts';
+import type { DesiredState, Quotas } from '#libs/contracts';
 import type { BotDefinition } from '../bots/bot.definition.js';
+import type { Use } from '../tenants/quota.rule.js';
 
 /** What tells one life of an entity from another: a name can be given again, a generation starts again with it. */
 interface Version {
@@ -10,6 +11,9 @@ interface Version {
 export interface TenantNow extends Version {
   readonly name: string;
   readonly displayName: string;
+  readonly quotas: Quotas;
+  /** What its quotas count, of all of its bots. */
+  readonly used: Use;
 }
 export interface AccountNow extends Version {
   readonly name: string;
