@@ -19,6 +19,8 @@ import { StockClient } from './stock.client.js';
 export interface FleetOptions {
   readonly driver: 'docker' | 'process' | 'simulated';
   readonly hosts?: number;
+  /** `scheduler`, `scheduler-2`, … Default 1. */
+  readonly schedulers?: number;
   /** What the fleet runs from the start. */
   readonly manifest: unknown;
 }
@@ -112,8 +114,11 @@ export class FleetHarness {
   }
 
   startWords(): string[] {
-    const { driver, hosts = 2 } = this.options;
-    return ['--driver', driver, '--hosts', String(hosts), '--manifest', join(this.state, 'manifest.json')];
+    const { driver, hosts = 2, schedulers = 1 } = this.options;
+    return [
+      ...['--driver', driver, '--hosts', String(hosts), '--schedulers', String(schedulers)],
+      ...['--manifest', join(this.state, 'manifest.json')],
+    ];
   }
 
   environment(): NodeJS.ProcessEnv {
@@ -209,7 +214,7 @@ export class FleetHarness {
     return join('/dev/shm', this.name, allocation.host, allocation.id);
   }
 
-  /** The process of a service (`scheduler`, `audit`, …) or of a host's agent (`agent-host-a`); null: it does not run. */
+  /** The process of a service (`scheduler`, `scheduler-2`, `audit`, …) or of a host's agent (`agent-host-a`); null: it does not run. */
   pidOf(service: string): number | null {
     const own = `TRADEFLEET_NATS_PASSWORD_FILE=${this.keyPath(`nats-${service}-password`)}`;
     return processesNaming(own).find(({ environment }) => environment.includes(own))?.pid ?? null;

@@ -16,7 +16,9 @@ beforeEach(async () => {
     nextTryAt: null,
     gaveUpAt: null,
   } as const;
+  const since = '2026-01-01T00:00:00.000Z';
   gateway.answers = {
+    'fleet.leader': () => ({ term: 7, holder: 'scheduler-2/12/ab', since, renewedAt: since }),
     'hosts.list': () => ({ hosts: [], next: null }),
     'bots.list': () => ({ bots: [aBot({ status }), aBot()], next: null }),
   };
@@ -28,6 +30,7 @@ describe('status', () => {
     const { code, stdout } = await runCli(['status'], { gateway });
     expect(code).toBe(0);
     expect(stdout).toContain(`gateway ${gateway.url}\nnats ok\nscheduler ok\n`);
+    expect(stdout).toContain('\nleader scheduler-2/12/ab, term 7, since 2026-01-01T00:00:00.000Z\n');
     expect(stdout).toContain('\n1 of 2 bots running, 0 of 0 hosts ready.\n');
   });
 

@@ -18,10 +18,13 @@ export function statusCommand(perform: Perform): Command {
         const reachable = !away.some(([name]) => name === 'nats' || name === 'scheduler');
         const hosts = reachable ? await gateway.list('hosts.list', 'hosts', {}, rows_max) : [];
         const bots = reachable ? await gateway.list('bots.list', 'bots', {}, rows_max) : [];
-        printer.answer({ gateway: gateway.url, components, hosts, bots }, () => {
+        const leader = reachable ? await gateway.call('fleet.leader', {}) : null;
+        printer.answer({ gateway: gateway.url, components, leader, hosts, bots }, () => {
           printer.line(`gateway ${gateway.url}`);
           for (const [name, state] of Object.entries(components))
             printer.line(`${name} ${state}`, state === 'ok' ? 'good' : 'bad');
+          if (leader !== null)
+            printer.line(`leader ${leader.holder}, term ${leader.term}, since ${leader.since}`);
           if (reachable) show(printer, hosts, bots);
         });
         return away.length === 0 ? undefined : exitCodes.unavailable;

@@ -10,6 +10,8 @@ export interface CommonArguments {
 export interface StartArguments extends CommonArguments {
   readonly driver: 'docker' | 'process' | 'simulated';
   readonly hosts: number;
+  /** One leads, the others stand by. */
+  readonly schedulers: number;
   readonly detach: boolean;
   readonly manifest: string;
   readonly gatewayPort?: number;
@@ -38,6 +40,7 @@ export function commandLine(actions: Actions): Command {
         .env('TRADEFLEET_DRIVER'),
     )
     .option('--hosts <n>', 'agents to run, as host-a, host-b, ... (1 to 20)', integer(1, 20), 2)
+    .option('--schedulers <n>', 'schedulers to run, of which one leads (1 to 3)', integer(1, 3), 1)
     .option('--detach', 'return once the bots run; npm stop ends it', false)
     .option(
       '--manifest <file>',

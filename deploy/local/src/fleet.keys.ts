@@ -15,10 +15,18 @@ export interface FleetKeys {
 }
 
 /** All keys and passwords of the local fleet, made up at the first start, each in a file for its owner alone. */
-export async function fleetKeys(paths: FleetPaths, hosts: readonly string[]): Promise<FleetKeys> {
+export async function fleetKeys(
+  paths: FleetPaths,
+  hosts: readonly string[],
+  schedulers: readonly string[],
+): Promise<FleetKeys> {
   const scheduler = await SigningKey.fromFile(paths.key('scheduler-signing.jwk'), { create: true });
   const schedulerPublicKeyPath = paths.key('scheduler-public.jwk');
   writeFileAtomically(schedulerPublicKeyPath, `${JSON.stringify(scheduler.publicJwk)}\n`);
+  // One user of NATS, a file for each process: so one can be told from the other, and be kept down alone.
+  const schedulerPassword = secretFromFile(natsPasswordPath(paths, 'scheduler'));
+  for (const name of schedulers.slice(1))
+    writeFileAtomically(natsPasswordPath(paths, name), `${schedulerPassword}\n`);
   return {
     adminToken: secretFromFile(paths.adminToken),
     postgresPassword: secretFromFile(paths.key('postgres-password')),

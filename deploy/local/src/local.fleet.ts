@@ -26,6 +26,7 @@ const service_stop_ms = 15_000;
 const agent_stop_ms = 60_000;
 const ready_ms_max = 90_000;
 const poll_ms = 100;
+const postgres_restart_delay_ms = 1000;
 /** A part that ends this often while the fleet comes up will not stay up. */
 const start_ends_max = 4;
 
@@ -37,6 +38,9 @@ export class LocalFleet {
   private readonly clock: Clock = new SystemClock();
   private readonly services = new Map<string, ManagedProcess>();
   private postgres: EmbeddedPostgres | null = null;
+  private postgresWatch: Promise<void> = Promise.resolve();
+  private postgresRestart: Promise<void> = Promise.resolve();
+  private readonly postgresStopping = new AbortController();
   private nats: ManagedProcess | null = null;
 
   private constructor(
@@ -46,6 +50,8 @@ export class LocalFleet {
     private readonly keys: FleetKeys,
     private readonly ports: Ports,
     readonly hosts: readonly string[],
+    /** The first is always `scheduler`. */
+    readonly schedulers: readonly string[],
   ) {}
 
   static async prepare(options: StartArguments, paths: FleetPaths, progress: Progress): Promise<LocalFleet> {
@@ -54,8 +60,12 @@ export class LocalFleet {
     const wanted = Object.fromEntries(
       Object.entries({ gateway, nats, postgres }).filter(([, port]) => port !== undefined),
     );
-    const keys = await fleetKeys(paths, hosts);
-    return new LocalFleet(options, paths, progress, keys, await choosePorts(paths.ports, wanted), hosts);
+    const schedulers = Array.from({ length: options.schedulers }, (_, n) =>
+      n === 0 ? 'scheduler' : `scheduler-${n + 1}`,
+    );
+    const keys = await fleetKeys(paths, hosts, schedulers);
+    const ports = await choosePorts(paths.ports, wanted);
+    return new LocalFleet(options, paths, progress, keys, ports, hosts, schedulers);
   }
 
   get name(): string {
@@ -83,7 +93,7 @@ export class LocalFleet {
       update(`ports ${this.ports.nats}, ${this.ports.postgres}`);
     });
     await this.progress.step('scheduler and gateway', async (update) => {
-      await this.startService('scheduler');
+      for (const scheduler of this.schedulers) await this.startService('scheduler', scheduler);
       await this.startService('gateway');
       await this.untilReady(['scheduler', 'gateway'], update, signal);
       update(this.gatewayUrl);
@@ -112,14 +122,14 @@ export class LocalFleet {
     const stopAll = (names: readonly string[]) => async () =>
       Promise.all(names.map(async (name) => this.services.get(name)?.stop()));
     // The scheduler first: it would otherwise put back what the agents stop.
-    await step('stop scheduler and gateway', stopAll(['scheduler', 'gateway']));
+    await step('stop scheduler and gateway', stopAll([...this.schedulers, 'gateway']));
     await step('stop agents and their bots', stopAll(this.hosts.map((host) => `agent-${host}`)));
     // Agents leave their folders there; one that was killed leaves files, too.
     await step('remove run directories', () =>
       rm(runRoot(this.paths.state), { recursive: true, force: true }),
     );
     await step('stop audit and secrets', stopAll(['audit', 'secrets']));
-    await step('stop NATS and Postgres', () => Promise.all([this.nats?.stop(), this.postgres?.stop()]));
+    await step('stop NATS and Postgres', () => Promise.all([this.nats?.stop(), this.stopPostgres()]));
     if (faults.length > 0) throw new AggregateError(faults, 'Not everything stopped as it should');
   }
 
@@ -142,15 +152,43 @@ export class LocalFleet {
       settings: { shared_buffers: '64MB', max_wal_size: '256MB' },
     });
     await this.postgres.ensureDatabase('tradefleet');
+    this.postgresWatch = this.watchPostgres(this.postgres);
   }
 
-  private async startService(name: 'scheduler' | 'audit' | 'secrets' | 'gateway'): Promise<void> {
-    await this.startNode(
-      name,
-      name,
-      serviceEnvironment(name, this.address(), this.paths, this.keys),
-      service_stop_ms,
-    );
+  /** Starts Postgres again when it dies, as a service manager would. */
+  private async watchPostgres(postgres: EmbeddedPostgres): Promise<void> {
+    const { signal } = this.postgresStopping;
+    while (!signal.aborted) {
+      const how = await postgres.exited;
+      if (signal.aborted) return;
+      this.progress.line(
+        `postgres ended (${how}); starting it again. Its log: ${this.paths.log('postgres')}`,
+      );
+      try {
+        await this.clock.sleep(postgres_restart_delay_ms, signal);
+        this.postgresRestart = postgres.restart();
+        await this.postgresRestart;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.progress.line(`postgres could not be started: ${error instanceof Error ? error.message : ''}`);
+      }
+    }
+  }
+
+  private async stopPostgres(): Promise<void> {
+    this.postgresStopping.abort();
+    // One that is just being started could not be stopped; what became of it is told by the watch.
+    await Promise.allSettled([this.postgresRestart]);
+    await this.postgres?.stop();
+    await this.postgresWatch;
+  }
+
+  private async startService(
+    service: 'scheduler' | 'audit' | 'secrets' | 'gateway',
+    name: string = service,
+  ): Promise<void> {
+    const environment = serviceEnvironment(service, this.address(), this.paths, this.keys, name);
+    await this.startNode(name, service, environment, service_stop_ms);
   }
 
   /** Gets a host that is not known yet the token it joins with. */

@@ -29,9 +29,12 @@ export function serviceEnvironment(
   address: Address,
   paths: FleetPaths,
   keys: FleetKeys,
+  /** Which of several schedulers. They share user, key and database. */
+  instance: string = name,
 ): NodeJS.ProcessEnv {
   const own: Record<typeof name, NodeJS.ProcessEnv> = {
     scheduler: {
+      TRADEFLEET_INSTANCE: instance,
       TRADEFLEET_DATABASE_URL_FILE: urlFile(paths, 'database-url', address.databaseUrl),
       TRADEFLEET_SIGNING_KEY_PATH: paths.key('scheduler-signing.jwk'),
     },
@@ -52,7 +55,7 @@ export function serviceEnvironment(
       TRADEFLEET_SIGNING_KEY_PATH: paths.key('gateway-signing.jwk'),
     },
   };
-  return { ...common(name, address, paths), ...own[name] };
+  return { ...common(name, address, paths, instance), ...own[name] };
 }
 
 /** The environment of the agent of one host, one of `hosts` that share this machine. */
@@ -125,13 +128,13 @@ function driverEnvironment(driver: StartArguments['driver'], paths: FleetPaths):
   }
 }
 
-function common(user: string, address: Address, paths: FleetPaths): NodeJS.ProcessEnv {
+function common(user: string, address: Address, paths: FleetPaths, instance = user): NodeJS.ProcessEnv {
   return {
     PATH: process.env['PATH'],
     TZ: 'UTC',
     TRADEFLEET_NATS_URL: address.natsUrl,
     TRADEFLEET_NATS_USER: user,
-    TRADEFLEET_NATS_PASSWORD_FILE: natsPasswordPath(paths, user),
+    TRADEFLEET_NATS_PASSWORD_FILE: natsPasswordPath(paths, instance),
   };
 }
 

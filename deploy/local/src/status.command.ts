@@ -13,12 +13,15 @@ export async function showStatus(paths: FleetPaths, json: boolean): Promise<void
     process.exitCode = 3;
     return;
   }
-  const { bots, hosts } = await readFleet(gatewayOf(record, paths));
+  const gateway = gatewayOf(record, paths);
+  const { bots, hosts } = await readFleet(gateway);
+  const leader = await gateway.call('fleet.leader', {});
   if (json) {
-    console.log(JSON.stringify({ running: true, ...record, bots, hosts }, null, 2));
+    console.log(JSON.stringify({ running: true, ...record, leader, bots, hosts }, null, 2));
     return;
   }
   console.log(botTable(bots));
   console.log(summaryLine(bots, hosts));
+  console.log(`leader ${leader.holder} · term ${leader.term} · since ${leader.since}`);
   console.log(`gateway ${record.gatewayUrl} · NATS ${record.natsUrl} · since ${record.startedAt}`);
 }
