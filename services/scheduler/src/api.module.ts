@@ -3,6 +3,7 @@ import { AccountsModule } from './accounts/accounts.module.js';
 import { BotsModule } from './bots/bots.module.js';
 import { FleetModule } from './fleet/fleet.module.js';
 import { HostsModule } from './hosts/hosts.module.js';
+import { MovesModule } from './moves/moves.module.js';
 import { OperationsModule } from './operations/operations.module.js';
 import { RequestsModule } from './requests/requests.module.js';
 import { RolloutsModule } from './rollouts/rollouts.module.js';
@@ -19,6 +20,7 @@ import { TenantsModule } from './tenants/tenants.module.js';
     AccountsModule,
     BotsModule,
     HostsModule,
+    MovesModule,
     FleetModule,
     RolloutsModule,
   ],

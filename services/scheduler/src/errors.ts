@@ -121,6 +121,19 @@ export const refusal = {
       `Host '${name}' is not being drained. Nothing is left to do; drain it with hosts.drain.`,
     ),
 
+  moveNotFound: (id: string) =>
+    new ProblemError(
+      'move_not_found',
+      `No move has the id ${id}. Take the id from moves.list or from an event.`,
+    ),
+
+  staleRebalance: () =>
+    new ProblemError(
+      'stale_plan',
+      'The fleet has changed since the plan was made. Ask for a new one with fleet.rebalance-plan, look at it, and ' +
+        'carry it out with its version.',
+    ),
+
   operationNotFound: (id: string) =>
     new ProblemError(
       'operation_not_found',
