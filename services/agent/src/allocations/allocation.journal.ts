@@ -91,6 +91,11 @@ export class AllocationJournal {
     return next;
   }
 
+  /** All hooks of the attempt are to be done (again): an agent that was killed may have done some for the same one. */
+  async anew(record: AllocationRecord): Promise<void> {
+    await this.db.commit(() => this.allocations.forgetHooksOf(record.id));
+  }
+
   /** The container of an attempt that was waited for runs. */
   async begun(record: AllocationRecord): Promise<AllocationRecord> {
     const begun = begunNow(record);

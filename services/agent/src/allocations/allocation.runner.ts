@@ -162,7 +162,10 @@ export class AllocationRunner {
     else {
       await this.#waitFor(predecessor);
       // The agent before has left it to us to wait, and to see to it that nothing of the attempt before is there.
-      if (this.#record.attempts.dueBoottimeMs !== null) await this.#clearAndWait();
+      if (this.#record.attempts.dueBoottimeMs !== null) {
+        await this.tools.journal.anew(this.#record);
+        await this.#clearAndWait();
+      }
       end = await this.#try(null);
     }
     while (end !== null && (await this.#again(end))) end = await this.#try(null);

@@ -11,7 +11,13 @@ function stepOf(name: string | symbol, args: unknown[]): Step | null {
 
 export type Trouble =
   /** The agent is killed there; `after`: the engine has done the step and nobody heard of it. */
-  | { readonly kind: 'crash'; readonly step: Step; readonly when: 'before' | 'after' }
+  | {
+      readonly kind: 'crash';
+      readonly step: Step;
+      readonly when: 'before' | 'after';
+      /** Which time the step is taken; default the first. */
+      readonly time?: number;
+    }
   /** The step throws. */
   | { readonly kind: 'fault'; readonly step: Step; readonly error: Error }
   /** Every step is done twice. */
@@ -21,6 +27,7 @@ export type Trouble =
 export class FragileDriver {
   /** Whether the crash has happened: from then on no call returns. */
   crashed = false;
+  #taken = 0;
 
   constructor(
     private readonly driver: Driver,
@@ -49,6 +56,8 @@ export class FragileDriver {
     if (trouble.kind === 'twice') await run();
     if (trouble.kind === 'twice' || trouble.step !== step) return await run();
     if (trouble.kind === 'fault') throw trouble.error;
+    this.#taken += 1;
+    if (this.#taken !== (trouble.time ?? 1)) return await run();
     if (trouble.when === 'after') await run();
     this.crashed = true;
     return await new Promise(() => undefined);
