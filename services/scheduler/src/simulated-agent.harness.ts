@@ -8,6 +8,7 @@ import {
   subjects,
   type AllocationEventData,
   type AllocationState,
+  type EndReason,
   type HeartbeatAck,
   type HostRegistered,
   type HostRegister,
@@ -57,6 +58,8 @@ export class Oracle {
 interface Held {
   readonly command: StartCommand;
   state: AllocationState;
+  /** How it failed. */
+  reason: EndReason | null;
   life: Life | null;
 }
 
@@ -89,6 +92,7 @@ export class SimulatedAgent {
     private readonly scheduler: () => PublicJwk,
     private readonly clock: Clock,
     private readonly oracle: Oracle,
+    private readonly breaks: (command: StartCommand) => boolean,
   ) {}
 
   static async start(options: {
@@ -97,11 +101,20 @@ export class SimulatedAgent {
     clock: Clock;
     oracle: Oracle;
     host?: Partial<HostRegister>;
+    /** Bots that exit as soon as they are started. Default: none. */
+    breaks?: (command: StartCommand) => boolean;
   }): Promise<SimulatedAgent> {
     const identity = await SignedHost.create(options.host);
     const logger = createLogger({ service: 'agent', level: 'silent' });
     const messaging = await connectMessaging({ servers: options.natsUrl, name: identity.name, logger });
-    const agent = new SimulatedAgent(identity, messaging, options.scheduler, options.clock, options.oracle);
+    const agent = new SimulatedAgent(
+      identity,
+      messaging,
+      options.scheduler,
+      options.clock,
+      options.oracle,
+      options.breaks ?? (() => false),
+    );
     agent.beating = agent.beat();
     await agent.takeCommands();
     // Before its first heartbeat the scheduler gives it nothing.
@@ -155,7 +168,7 @@ export class SimulatedAgent {
     if (command.verb === 'prepare') return this.prepare(command);
     this.commandsTaken += 1;
     if (this.held.has(command.allocation)) return;
-    const held: Held = { command, state: 'accepted', life: null };
+    const held: Held = { command, state: 'accepted', reason: null, life: null };
     this.held.set(command.allocation, held);
     await this.tell(held, 'accepted');
     this.soon();
@@ -173,10 +186,15 @@ export class SimulatedAgent {
     this.publishing = this.publishing.then(() => this.flush());
   }
 
-  private async end(allocation: string, state: 'stopped' | 'failed'): Promise<void> {
+  private async end(
+    allocation: string,
+    state: 'stopped' | 'failed',
+    reason: EndReason = 'lease-ended',
+  ): Promise<void> {
     const held = this.held.get(allocation);
     if (held === undefined || !isLive(held.state)) return;
     held.state = state;
+    held.reason = state === 'failed' ? reason : null;
     if (held.life !== null) held.life.until_ms = Math.min(held.life.until_ms, this.clock.monotonicMs());
     await this.tell(held, state);
     this.soon();
@@ -243,6 +261,7 @@ export class SimulatedAgent {
     const { account, epoch } = held.command;
     held.life = { account, allocation, epoch, host: this.name, from_ms: now_ms, until_ms: deadline_ms };
     this.oracle.lives.push(held.life);
+    if (this.breaks(held.command)) return this.end(allocation, 'failed', 'exited');
     for (const state of ['preparing', 'starting', 'running'] as const) {
       held.state = state;
       await this.tell(held, state);
@@ -262,7 +281,7 @@ export class SimulatedAgent {
       state,
       stage: null,
       attempt: 1,
-      reason: state === 'failed' ? 'lease-ended' : null,
+      reason: held.reason,
       detail: null,
       exitCode: null,
     };
@@ -276,12 +295,12 @@ export class SimulatedAgent {
   }
 }
 
-const observed = ({ command, state }: Held): ObservedAllocation => ({
+const observed = ({ command, state, reason }: Held): ObservedAllocation => ({
   id: command.allocation,
   account: command.account,
   epoch: command.epoch,
   state,
-  reason: state === 'failed' ? 'lease-ended' : null,
+  reason,
   detail: null,
   exitCode: null,
   attempt: 1,
