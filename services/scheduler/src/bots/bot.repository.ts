@@ -1,6 +1,8 @@
 import { liveStates, type DesiredState } from '#libs/contracts';
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { liveStatesSql } from '../allocations/allocation.states.sql.js';
+import { queueTurnSql } from '../allocations/queue.order.sql.js';
 import { BotEntity } from '../database/entities/index.js';
 import type { Transaction } from '#libs/persistence';
 import type { BotDefinition } from './bot.definition.js';
@@ -85,6 +87,24 @@ export class BotRepository {
     const rows: AccountOfBot[] = await tx.query(
       'SELECT tenant, locked_reason AS "lockReason" FROM scheduler.accounts WHERE name = $1 FOR SHARE',
       [account],
+    );
+    return rows[0] ?? null;
+  }
+
+  /** Of a bot that waits for room: how many wait, and how many of them have their turn before it. */
+  async placeInQueue(
+    name: string,
+    queueAgeing_ms: number,
+  ): Promise<{ waiting: number; before: number } | null> {
+    const rows: { waiting: number; before: number }[] = await this.dataSource.query(
+      `WITH queue AS (
+         SELECT b.name, rank() OVER (ORDER BY ${queueTurnSql('now()', '$2')}, b.created_at, b.name) AS place,
+           count(*) OVER () AS waiting
+         FROM scheduler.bots b JOIN scheduler.tenants t ON t.name = b.tenant
+         WHERE b.queued_reason IS NOT NULL AND b.desired = 'running' AND NOT EXISTS (
+           SELECT 1 FROM scheduler.allocations a WHERE a.account = b.account AND a.state IN (${liveStatesSql})))
+       SELECT waiting::int, (place - 1)::int AS before FROM queue WHERE name = $1`,
+      [name, queueAgeing_ms],
     );
     return rows[0] ?? null;
   }

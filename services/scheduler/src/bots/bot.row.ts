@@ -59,7 +59,8 @@ export interface BotRow extends Pick<
   allocation: AllocationJson | null;
 }
 
-const reason_length_max = 300;
+/** Of the reason of a bot's state. */
+export const reason_length_max = 300;
 
 /** @param observationOf what was last heard of an allocation */
 export function toBot(row: BotRow, observationOf: (allocationId: string) => BotObservation | null): Bot {

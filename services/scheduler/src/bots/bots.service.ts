@@ -1,5 +1,5 @@
 import type { ApiParsed, ApiResponse, Bot, DesiredState } from '#libs/contracts';
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { BotEntity } from '../database/entities/index.js';
 import { refusal } from '../errors.js';
 import { ObservationStore } from '../heartbeats/observation.store.js';
@@ -9,11 +9,12 @@ import { sameJson } from '../requests/canonical-json.js';
 import type { Change } from '../requests/change.js';
 import { ChangesService } from '../requests/changes.service.js';
 import { pageOf } from '../requests/page.js';
+import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
 import { QuotaRepository } from '../tenants/quota.repository.js';
 import { plus, useOf } from '../tenants/quota.rule.js';
 import { definitionOf, merge, partsOf } from './bot.definition.js';
 import { BotRepository } from './bot.repository.js';
-import { toBot } from './bot.row.js';
+import { reason_length_max, toBot } from './bot.row.js';
 
 type Accepted = ApiResponse<'bots.create'>;
 type BotVerb = 'create' | 'update' | 'start' | 'stop' | 'delete';
@@ -40,6 +41,7 @@ export class BotsService {
     private readonly quotas: QuotaRepository,
     private readonly operations: OperationTracker,
     private readonly observations: ObservationStore,
+    @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
   ) {}
 
   async create(request: ApiParsed<'bots.create'>, asker: Asker): Promise<Accepted> {
@@ -62,8 +64,15 @@ export class BotsService {
     });
   }
 
+  /** The reason of one that waits for room says how many do before it; that changes too often to be stored. */
   async get({ name }: ApiParsed<'bots.get'>): Promise<Bot> {
-    return await this.read(name);
+    const bot = await this.read(name);
+    if (bot.status.phase !== 'queued') return bot;
+    const place = await this.bots.placeInQueue(name, this.settings.queueAgeingMs);
+    if (place === null) return bot;
+    const inQueue = ` (${place.before} of ${place.waiting} go before it)`;
+    const reason = (bot.status.reason ?? '').slice(0, reason_length_max - inQueue.length) + inQueue;
+    return { ...bot, status: { ...bot.status, reason } };
   }
 
   async list({ tenant, host, limit, after }: ApiParsed<'bots.list'>): Promise<ApiResponse<'bots.list'>> {

@@ -141,7 +141,11 @@ describe('bots over NATS', () => {
     await harness.sql(`UPDATE scheduler.bots SET queued_reason = 'no host has room' WHERE name = $1`, [
       bot.name,
     ]);
-    expect(await read()).toMatchObject({ phase: 'queued', reason: 'no host has room', allocation: null });
+    expect(await read()).toMatchObject({
+      phase: 'queued',
+      reason: 'no host has room (0 of 1 go before it)',
+      allocation: null,
+    });
 
     const failed = await harness.anAllocation(bot.name, host, { state: 'failed', reason: 'login-refused' });
     await harness.sql(`UPDATE scheduler.bots SET queued_reason = NULL WHERE name = $1`, [bot.name]);
@@ -243,5 +247,28 @@ describe('bots over NATS', () => {
     expect(page.next).toBe(page.bots.at(-1)?.name);
     const rest = await harness.ask('bots.list', { tenant, after: page.next ?? newId() });
     expect(page.bots.length + rest.bots.length).toBe(8);
+  });
+
+  it('says of a bot that waits for room how many do before it', async () => {
+    const tenant = await harness.aTenant();
+    const bots = await Promise.all(
+      [20, 70].map(async (priority) => {
+        const account = await harness.anAccount(tenant);
+        return (await harness.aBot({ account, policies: { priority } })).bot.name;
+      }),
+    );
+    const [low = '', high = ''] = bots;
+    await harness.sql(
+      `UPDATE scheduler.bots SET queued_reason = 'There is no host.', queued_at = now() WHERE name = ANY ($1)`,
+      [bots],
+    );
+    const reasonOf = async (name: string) => (await harness.ask('bots.get', { name })).status;
+    expect(await reasonOf(high)).toMatchObject({
+      phase: 'queued',
+      reason: 'There is no host. (0 of 2 go before it)',
+    });
+    expect(await reasonOf(low)).toMatchObject({
+      reason: 'There is no host. (1 of 2 go before it)',
+    });
   });
 });

@@ -35,7 +35,11 @@ export class PlacementReconciler implements Reconciler {
   ) {}
 
   async reconcile(): Promise<boolean> {
-    const idle = await this.repository.idleBots(new Date(this.clock.wallMs()), idle_rows_max);
+    const idle = await this.repository.idleBots(
+      new Date(this.clock.wallMs()),
+      idle_rows_max,
+      this.settings.queueAgeingMs,
+    );
     const done = idle.length === 0 || (await this.placeOrQueue(idle));
     await this.clearReasons();
     return !done || idle.length === idle_rows_max;

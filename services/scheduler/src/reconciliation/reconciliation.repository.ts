@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { AllocationState, HostState, Labels, Policies, RuntimeName, RuntimeRef } from '#libs/contracts';
 import { DataSource } from 'typeorm';
 import { liveStatesSql } from '../allocations/allocation.states.sql.js';
+import { queueTurnSql } from '../allocations/queue.order.sql.js';
 import { hostsToAvoid, type RecentFailure } from '../allocations/bot.retry.js';
 import { holdsRoomSql, liveMovesSql } from '../moves/move.states.sql.js';
 import type { HeldRoom, HostFacts, PlacementRequest } from '../placement/fleet-snapshot.js';
@@ -118,7 +119,7 @@ export class ReconciliationRepository {
    * Bots that should run, may, and have nothing that lives. First those that were stopped to leave a draining host:
    * that was done because there was room. Then those that wait longest.
    */
-  async idleBots(now: Date, rows_max: number): Promise<IdleBot[]> {
+  async idleBots(now: Date, rows_max: number, queueAgeing_ms: number): Promise<IdleBot[]> {
     const rows = await this.dataSource.query<
       (RequestRow & {
         generation: number;
@@ -147,13 +148,14 @@ export class ReconciliationRepository {
        LEFT JOIN LATERAL (
          SELECT state, host, bot_generation FROM scheduler.allocations
          WHERE bot = b.name AND account = b.account AND created_at >= b.created_at ORDER BY epoch DESC LIMIT 1) last ON true
+       JOIN scheduler.tenants t ON t.name = b.tenant
        LEFT JOIN scheduler.hosts h ON h.name = last.host
        LEFT JOIN scheduler.moves m ON m.account = b.account AND m.state = 'switching' AND ${holdsRoomSql}
        WHERE (b.gave_up_at IS NULL AND (b.retry_at IS NULL OR b.retry_at <= $1))
           OR b.generation > coalesce(last.bot_generation, 0)
        ORDER BY (m.id IS NOT NULL) DESC, coalesce(last.state = 'stopped' AND h.state = 'draining', false) DESC,
-                b.queued_at NULLS LAST, b.created_at, b.name LIMIT $2`,
-      [now, rows_max],
+                ${queueTurnSql('$1', '$3')}, b.created_at, b.name LIMIT $2`,
+      [now, rows_max, queueAgeing_ms],
     );
     return rows.map(({ last_state, last_host, last_host_state, recent_failures, reschedule, ...row }) => ({
       ...row,
