@@ -25,6 +25,9 @@ const first_ms_max = 180_000;
 const recover_ms_max = 120_000;
 const stop_ms_max = 90_000;
 const quiet_ms_max = 90_000;
+/** How long agents are given to publish what they have, and how often. */
+const publish_ms = 5000;
+const publish_attempts_max = 12;
 
 /** What the services are set to where a run sets nothing else; see their configurations. */
 const as_configured = {
@@ -58,7 +61,7 @@ export class Trial {
   async run(stop: AbortSignal): Promise<ChaosResult> {
     const { schedulers, ttl: ttl_ms } = this.options;
     const { network, paths, clock, progress } = this;
-    const ledger = new EventLedger(() => fleet.databaseUrl, paths.fleet, network.hosts);
+    const ledger = new EventLedger(() => fleet.databaseUrl, paths.fleet);
     const onAgentEnd = (host: string): void => void ledger.readAgent(host);
     const fleet = await ChaosFleet.prepare({ network, schedulers, ttl_ms, paths, onAgentEnd }, clock);
     const watch = new LeaseWatch(runRoot(paths.fleet.state), clock);
@@ -152,7 +155,8 @@ export class Trial {
     const orders = broker.oracle.ordersTotal;
     await this.try(async () =>
       progress.step('events on their way', async () => {
-        await waitFor(async () => (this.events = await ledger.balance()).faults.length === 0, {
+        const waiting = await this.endAgents(fleet, ledger);
+        await waitFor(async () => (this.events = await ledger.balance(waiting)).faults.length === 0, {
           timeoutMs: quiet_ms_max,
           what: 'everything recorded to be audited',
         }).catch((error: unknown) => {
@@ -169,6 +173,17 @@ export class Trial {
       const takeovers = await readTakeovers(fleet.databaseUrl);
       this.verdict = leaseVerdict(rules, transitions, watch.deadlines, takeovers, wallToBoot_ms);
     });
+  }
+
+  /** Agents end when all they have recorded is published: only then can be read what it was. @returns what waits */
+  private async endAgents(fleet: ChaosFleet, ledger: EventLedger): Promise<number> {
+    for (let attempt = 1; ; attempt += 1) {
+      for (const { agent } of fleet.hosts) await agent.kill();
+      const waiting = fleet.hosts.reduce((sum, { name }) => sum + ledger.readAgent(name), 0);
+      if (waiting === 0 || attempt === publish_attempts_max) return waiting;
+      for (const { agent } of fleet.hosts) agent.release();
+      await this.clock.sleep(publish_ms);
+    }
   }
 
   private async stopBots(fleet: ChaosFleet): Promise<void> {

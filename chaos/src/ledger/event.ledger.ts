@@ -18,21 +18,22 @@ export class EventLedger {
   constructor(
     private readonly url: () => string,
     private readonly paths: FleetPaths,
-    private readonly hosts: readonly string[],
   ) {}
 
-  /** Reads the spool of a host. @returns the events that wait in it */
+  /** Reads the spool of a host whose agent has just ended. @returns the events that wait in it */
   readAgent(host: string): number {
-    const { incarnations, waiting } = readSpool(join(this.paths.host(host), 'agent.sqlite'));
+    const { incarnations, waiting } = readSpool(
+      join(this.paths.host(host), 'agent.sqlite'),
+      this.paths.state,
+    );
     const known = this.agents.get(host) ?? new Map<string, number>();
     for (const [id, sequence] of incarnations) known.set(id, Math.max(sequence, known.get(id) ?? 0));
     this.agents.set(host, known);
     return waiting;
   }
 
-  /** Compares as things are now; events may be on their way. */
-  async balance(): Promise<Balance> {
-    const waiting = this.hosts.reduce((sum, host) => sum + this.readAgent(host), 0);
+  /** Compares as things are now. @param waiting events that agents still have to publish */
+  async balance(waiting: number): Promise<Balance> {
     return await withClient(this.url(), async (client) => {
       const { rows: audited } = await client.query<Entry & { distinct: number }>(
         `SELECT source, incarnation::text, count(*)::integer AS events, count(DISTINCT sequence)::integer AS distinct,

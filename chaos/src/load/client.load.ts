@@ -47,31 +47,43 @@ export class ClientLoad {
     switch (load.name) {
       case 'stop':
         this.undo.push(async () => await this.again('bots.start', { name: bot, reason }));
-        return await this.ask(
-          async () => await this.gateway.call('bots.stop', { name: bot, reason, idempotencyKey }),
-        );
+        {
+          await this.ask(
+            async () => await this.gateway.call('bots.stop', { name: bot, reason, idempotencyKey }),
+          );
+          return;
+        }
       case 'lock':
         this.undo.push(
           async () => await this.again('accounts.unlock', { name: bot, reason }, 'account_not_locked'),
         );
-        return await this.ask(
-          async () => await this.gateway.call('accounts.lock', { name: bot, reason, idempotencyKey }),
-        );
+        {
+          await this.ask(
+            async () => await this.gateway.call('accounts.lock', { name: bot, reason, idempotencyKey }),
+          );
+          return;
+        }
       case 'drain':
         this.undo.push(
           async () => await this.again('hosts.ready', { name: host, reason }, 'invalid_transition'),
         );
-        return await this.ask(
-          async () => await this.gateway.call('hosts.drain', { name: host, reason, idempotencyKey }),
-        );
+        {
+          await this.ask(
+            async () => await this.gateway.call('hosts.drain', { name: host, reason, idempotencyKey }),
+          );
+          return;
+        }
       case 'update': {
         const parameters = { ...restless(this.broker), paperSeed: (this.changes += 1) };
-        return await this.ask(
+        await this.ask(
           async () => await this.gateway.call('bots.update', { name: bot, parameters, idempotencyKey }),
         );
+        return;
       }
-      case 'create':
-        return await this.ask(async () => await this.toggleExtra());
+      case 'create': {
+        await this.ask(async () => await this.toggleExtra());
+        return;
+      }
     }
   }
 

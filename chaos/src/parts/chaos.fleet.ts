@@ -40,6 +40,7 @@ type ServiceName = 'scheduler' | 'audit' | 'secrets' | 'gateway';
 
 const service_stop_ms = 15_000;
 const ready_ms_max = 120_000;
+const start_ends_max = 4;
 /** Every host could take all bots: that one is missing must not leave them without room. */
 const host_cpu_millis = 8000;
 const host_memory_mib = 4096;
@@ -60,7 +61,8 @@ export class ChaosFleet {
   ) {}
 
   static async prepare(options: ChaosFleetOptions, clock: Clock): Promise<ChaosFleet> {
-    const keys = await fleetKeys(options.paths.fleet, options.network.hosts);
+    const schedulers = Array.from({ length: options.schedulers }, (_, n) => schedulerName(n));
+    const keys = await fleetKeys(options.paths.fleet, options.network.hosts, schedulers);
     return new ChaosFleet(options, keys, await choosePorts(options.paths.fleet.ports, {}), clock);
   }
 
@@ -130,10 +132,10 @@ export class ChaosFleet {
     await progress.step('engines and the image', async () => await this.startEngines());
     stop.throwIfAborted();
     await progress.step(`${schedulers} schedulers, gateway, audit, secrets`, async () => {
-      await this.startService('scheduler', 'scheduler-1');
+      await this.startService('scheduler', schedulerName(0));
       await this.startService('gateway');
       await this.untilReady(['scheduler']);
-      for (let n = 2; n <= schedulers; n += 1) await this.startService('scheduler', `scheduler-${n}`);
+      for (let n = 1; n < schedulers; n += 1) await this.startService('scheduler', schedulerName(n));
       await this.startService('audit');
       await this.startService('secrets');
       await this.untilReady(['scheduler', 'audit', 'secrets']);
@@ -230,7 +232,7 @@ export class ChaosFleet {
       const environment = agentEnvironment(
         name,
         network.hosts.length,
-        'docker',
+        { driver: 'docker', offer: {} },
         this.address,
         paths.fleet,
         this.keys,
@@ -257,7 +259,7 @@ export class ChaosFleet {
 
   private async startService(service: ServiceName, name: string = service): Promise<void> {
     const { paths, ttl_ms } = this.options;
-    const environment = serviceEnvironment(service, this.address, paths.fleet, this.keys);
+    const environment = serviceEnvironment(service, this.address, paths.fleet, this.keys, name);
     const settings = {
       TRADEFLEET_LEASE_TTL_MS: String(ttl_ms),
       TRADEFLEET_HOST_JOIN: 'open',
@@ -286,8 +288,14 @@ export class ChaosFleet {
     };
   }
 
+  /** A part that ends again and again while everything comes up will not stay up. */
+  private get failing(): Part | undefined {
+    return this.parts.find(({ endsBySelf }) => endsBySelf >= start_ends_max);
+  }
+
   private async untilReady(parts: readonly string[]): Promise<void> {
     const isReady = async (): Promise<boolean> => {
+      if (this.failing !== undefined) return true;
       const components = await this.gateway.readiness();
       return parts.every((part) => components[part] === 'ok');
     };
@@ -295,8 +303,15 @@ export class ChaosFleet {
       timeoutMs: ready_ms_max,
       what: `${parts.join(', ')} to be ready (logs: ${this.options.paths.fleet.logs})`,
     });
+    if (this.failing !== undefined)
+      throw new Error(
+        `${this.failing.name} does not stay up. The end of its log:\n${this.failing.logTail()}`,
+      );
   }
 }
+
+/** The first is called as the service is, like in the local fleet. */
+const schedulerName = (index: number): string => (index === 0 ? 'scheduler' : `scheduler-${index + 1}`);
 
 export const engineRunFolder = (network: Network, host: string): string => `/run/${network.namespace(host)}`;
 export const fleetOf = (paths: RunPaths): string => fleetName(paths.fleet.state);

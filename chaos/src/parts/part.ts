@@ -116,6 +116,10 @@ export class Part {
     });
   }
 
+  private isStopping(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
   private async watch(first: ServerProcess): Promise<void> {
     let server = first;
     let quickEnds = 0;
@@ -123,7 +127,7 @@ export class Part {
       const started_ms = this.clock.monotonicMs();
       await server.exited;
       this.options.onEnd?.();
-      if (this.stopping.signal.aborted) return;
+      if (this.isStopping()) return;
       if (this.held === null) this.endsBySelf += 1;
       quickEnds = this.clock.monotonicMs() - started_ms < quick_ms ? quickEnds + 1 : 0;
       if (quickEnds > quick_ends_max) {
@@ -135,11 +139,11 @@ export class Part {
         await this.clock.sleep(restart_ms, this.stopping.signal);
         server = await this.launch();
       } catch (error) {
-        if (!this.stopping.signal.aborted) this.failure = error as Error;
+        if (!this.isStopping()) this.failure = error as Error;
         return;
       }
       this.server = server;
-      if (this.stopping.signal.aborted) await server.kill();
+      if (this.isStopping()) await server.kill();
     }
   }
 }

@@ -7,6 +7,8 @@ export interface FaultKind {
   readonly weight: number;
   /** What two faults of one round must not share: the same part cannot be killed while it is stopped. */
   readonly part: string;
+  /** False: it is over as soon as it is made, and there is nothing to heal. */
+  readonly lasts: boolean;
   /** For people: what is done, and what heals it. */
   readonly what: string;
 }
@@ -20,46 +22,99 @@ export const faultKinds = {
     scope: 'host',
     weight: 10,
     part: 'link',
+    lasts: true,
     what: 'the link of a host to NATS; its bots still reach the broker',
   },
-  'cut-broker': { scope: 'host', weight: 4, part: 'link', what: 'the link of a host to the broker' },
-  'cut-host': { scope: 'host', weight: 8, part: 'link', what: 'all links of a host' },
-  'stop-agent': { scope: 'host', weight: 8, part: 'agent', what: 'SIGSTOP of an agent' },
-  'stop-supervisor': { scope: 'bot', weight: 4, part: 'bot', what: 'SIGSTOP of the supervisor of a bot' },
-  'stop-dockerd': { scope: 'host', weight: 4, part: 'dockerd', what: 'SIGSTOP of a container engine' },
+  'cut-broker': {
+    scope: 'host',
+    weight: 4,
+    part: 'link',
+    lasts: true,
+    what: 'the link of a host to the broker',
+  },
+  'cut-host': { scope: 'host', weight: 8, part: 'link', lasts: true, what: 'all links of a host' },
+  'stop-agent': { scope: 'host', weight: 8, part: 'agent', lasts: true, what: 'SIGSTOP of an agent' },
+  'stop-supervisor': {
+    scope: 'bot',
+    weight: 4,
+    part: 'bot',
+    lasts: true,
+    what: 'SIGSTOP of the supervisor of a bot',
+  },
+  'stop-dockerd': {
+    scope: 'host',
+    weight: 4,
+    part: 'dockerd',
+    lasts: true,
+    what: 'SIGSTOP of a container engine',
+  },
   'stop-scheduler': {
     scope: 'control',
     weight: 8,
     part: 'scheduler',
+    lasts: true,
     what: 'SIGSTOP of the scheduler that leads',
   },
-  'stop-nats': { scope: 'control', weight: 4, part: 'nats', what: 'SIGSTOP of nats-server' },
+  'stop-nats': { scope: 'control', weight: 4, part: 'nats', lasts: true, what: 'SIGSTOP of nats-server' },
   'stop-postgres': {
     scope: 'control',
     weight: 5,
     part: 'postgres',
+    lasts: true,
     what: 'SIGSTOP of every process of Postgres',
   },
-  'pause-container': { scope: 'bot', weight: 5, part: 'bot', what: 'docker pause of a bot' },
-  'kill-agent': { scope: 'host', weight: 8, part: 'agent', what: 'SIGKILL of an agent' },
-  'kill-supervisor': { scope: 'bot', weight: 4, part: 'bot', what: 'SIGKILL of the supervisor of a bot' },
+  'pause-container': { scope: 'bot', weight: 5, part: 'bot', lasts: true, what: 'docker pause of a bot' },
+  'kill-agent': { scope: 'host', weight: 8, part: 'agent', lasts: true, what: 'SIGKILL of an agent' },
+  'kill-supervisor': {
+    scope: 'bot',
+    weight: 4,
+    part: 'bot',
+    lasts: false,
+    what: 'SIGKILL of the supervisor of a bot',
+  },
   'kill-container': {
     scope: 'bot',
     weight: 4,
     part: 'bot',
+    lasts: false,
     what: 'SIGKILL of the first process of a container',
   },
-  'kill-dockerd': { scope: 'host', weight: 6, part: 'dockerd', what: 'SIGKILL of a container engine' },
+  'kill-dockerd': {
+    scope: 'host',
+    weight: 6,
+    part: 'dockerd',
+    lasts: true,
+    what: 'SIGKILL of a container engine',
+  },
   'kill-scheduler': {
     scope: 'control',
     weight: 8,
     part: 'scheduler',
+    lasts: true,
     what: 'SIGKILL of the scheduler that leads',
   },
-  'kill-nats': { scope: 'control', weight: 5, part: 'nats', what: 'SIGKILL of nats-server' },
-  'kill-postgres': { scope: 'control', weight: 5, part: 'postgres', what: 'SIGKILL of Postgres' },
-  'kill-audit': { scope: 'control', weight: 2, part: 'audit', what: 'SIGKILL of the audit service' },
-  'kill-secrets': { scope: 'control', weight: 2, part: 'secrets', what: 'SIGKILL of the secrets service' },
+  'kill-nats': { scope: 'control', weight: 5, part: 'nats', lasts: true, what: 'SIGKILL of nats-server' },
+  'kill-postgres': {
+    scope: 'control',
+    weight: 5,
+    part: 'postgres',
+    lasts: true,
+    what: 'SIGKILL of Postgres',
+  },
+  'kill-audit': {
+    scope: 'control',
+    weight: 2,
+    part: 'audit',
+    lasts: true,
+    what: 'SIGKILL of the audit service',
+  },
+  'kill-secrets': {
+    scope: 'control',
+    weight: 2,
+    part: 'secrets',
+    lasts: true,
+    what: 'SIGKILL of the secrets service',
+  },
 } as const satisfies Record<string, FaultKind>;
 
 export type FaultName = keyof typeof faultKinds;

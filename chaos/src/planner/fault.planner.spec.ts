@@ -62,7 +62,8 @@ describe('FaultPlanner', () => {
       if (span === 'shorter') expect(duration_ms).toBeLessThan(options.ttl_ms);
       if (span === 'longer') expect(duration_ms).toBeGreaterThan(options.ttl_ms);
     }
-    expect(new Set(list.map(({ span }) => span)).size).toBe(3);
+    expect(new Set(list.map(({ span }) => span))).toEqual(new Set([null, 'shorter', 'about', 'longer']));
+    for (const { name, span } of list) expect(span !== null).toBe(faultKinds[name].lasts);
     expect(new Set(list.map(({ mode }) => mode)).size).toBe(3);
   });
 });

@@ -17,7 +17,8 @@ export interface PlannedFault {
   /** Of the bots there were at first. */
   readonly bot: number | null;
   readonly mode: CutMode;
-  readonly span: Span;
+  /** Null: it does not last. */
+  readonly span: Span | null;
   readonly duration_ms: number;
   /** After the round has begun. */
   readonly delay_ms: number;
@@ -90,10 +91,11 @@ export class FaultPlanner {
   private fault(beside: PlannedFault | null): PlannedFault {
     const { hosts, bots, ttl_ms } = this.options;
     const name = this.name(beside);
-    const { scope }: FaultKind = faultKinds[name];
-    const span = this.random.pick(['shorter', 'about', 'longer'] as const);
-    const [least, most] = spans[span];
-    const duration_ms = Math.round(ttl_ms * this.random.between(least, most));
+    const { scope, lasts }: FaultKind = faultKinds[name];
+    const drawn = this.random.pick(['shorter', 'about', 'longer'] as const);
+    const [least, most] = spans[drawn];
+    const drawn_ms = Math.round(ttl_ms * this.random.between(least, most));
+    const [span, duration_ms] = lasts ? [drawn, drawn_ms] : [null, 0];
     const mode = this.random.weighted(['cut', 'deaf', 'mute'] as const, (one) => (one === 'cut' ? 2 : 1));
     const bot = this.random.below(bots);
     const host = this.random.below(hosts);

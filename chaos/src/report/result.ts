@@ -11,7 +11,7 @@ export interface FaultMade {
   readonly round: number;
   readonly name: FaultName;
   readonly target: string;
-  readonly span: Span;
+  readonly span: Span | null;
   /** How long it lasted in fact. */
   readonly lasted_ms: number;
   /** From the healing of the round's last fault until all bots traded again. */

@@ -30,7 +30,7 @@ describe('leaseVerdict', () => {
       transition(2, 'placed', 6110),
       transition(2, 'running', 8100),
     ]);
-    expect(lostRule_ms).toBe(6005);
+    expect(lostRule_ms).toBeCloseTo(6005);
     expect([heardToLost?.max_ms, lostToRunning?.max_ms, heardToRunning?.max_ms]).toEqual([6100, 2000, 8100]);
     expect(broken).toEqual([]);
   });
