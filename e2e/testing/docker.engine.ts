@@ -112,28 +112,53 @@ export class DockerEngine {
     return ends;
   }
 
+  /** Makes an image that is like another but runs this instead of its bot. Gives its reference, to be removed. */
+  async imageRunning(image: string, tag: string, entrypoint: readonly string[]): Promise<string> {
+    const made = await this.call('POST', '/containers/create', { Image: image });
+    const { Id } = JSON.parse(made) as { Id: string };
+    const [repo] = image.split(':');
+    const changes = encodeURIComponent(`ENTRYPOINT ${JSON.stringify(entrypoint)}`);
+    try {
+      await this.call(
+        'POST',
+        `/commit?container=${Id}&repo=${repo}&tag=${tag}&pause=false&changes=${changes}`,
+      );
+    } finally {
+      await this.call('DELETE', `/containers/${Id}?force=true`);
+    }
+    return `${repo}:${tag}`;
+  }
+
+  async removeImage(reference: string): Promise<void> {
+    await this.call('DELETE', `/images/${encodeURI(reference)}?force=true`);
+  }
+
   private async get<T>(path: string): Promise<T> {
     return JSON.parse(await this.call('GET', path)) as T;
   }
 
-  private async call(method: string, path: string): Promise<string> {
+  private async call(method: string, path: string, body?: unknown): Promise<string> {
     return new Promise((resolve, reject) => {
-      const asked = request({ socketPath: this.socketPath, method, path, timeout: timeout_ms }, (answer) => {
-        let text = '';
-        answer.setEncoding('utf8');
-        answer.on('data', (chunk: string) => {
-          text += chunk;
-          if (text.length > answer_bytes_max) asked.destroy(new Error(`${path}: the answer is too long`));
-        });
-        answer.on('error', reject);
-        answer.on('end', () => {
-          if ((answer.statusCode ?? 500) < 300) resolve(text);
-          else reject(new Error(`${method} ${path}: ${answer.statusCode ?? 'no status'} ${text}`));
-        });
-      });
+      const headers = { 'content-type': 'application/json' };
+      const asked = request(
+        { socketPath: this.socketPath, method, path, headers, timeout: timeout_ms },
+        (answer) => {
+          let text = '';
+          answer.setEncoding('utf8');
+          answer.on('data', (chunk: string) => {
+            text += chunk;
+            if (text.length > answer_bytes_max) asked.destroy(new Error(`${path}: the answer is too long`));
+          });
+          answer.on('error', reject);
+          answer.on('end', () => {
+            if ((answer.statusCode ?? 500) < 300) resolve(text);
+            else reject(new Error(`${method} ${path}: ${answer.statusCode ?? 'no status'} ${text}`));
+          });
+        },
+      );
       asked.on('timeout', () => asked.destroy(new Error(`${path}: the engine does not answer`)));
       asked.on('error', reject);
-      asked.end();
+      asked.end(body === undefined ? undefined : JSON.stringify(body));
     });
   }
 }

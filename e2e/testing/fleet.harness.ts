@@ -21,6 +21,8 @@ export interface FleetOptions {
   readonly hosts?: number;
   /** `scheduler`, `scheduler-2`, … Default 1. */
   readonly schedulers?: number;
+  /** What agents offer besides the default, by runtime and version. */
+  readonly offer?: Readonly<Record<string, string>>;
   /** What the fleet runs from the start. */
   readonly manifest: unknown;
 }
@@ -114,9 +116,10 @@ export class FleetHarness {
   }
 
   startWords(): string[] {
-    const { driver, hosts = 2, schedulers = 1 } = this.options;
+    const { driver, hosts = 2, schedulers = 1, offer = {} } = this.options;
     return [
       ...['--driver', driver, '--hosts', String(hosts), '--schedulers', String(schedulers)],
+      ...Object.entries(offer).flatMap(([ref, what]) => ['--offer', `${ref}=${what}`]),
       ...['--manifest', join(this.state, 'manifest.json')],
     ];
   }

@@ -1,3 +1,4 @@
+import { RuntimeRef } from '#libs/contracts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 
 /** Where the state is unless told otherwise, from the repository. */
@@ -12,6 +13,8 @@ export interface StartArguments extends CommonArguments {
   readonly hosts: number;
   /** One leads, the others stand by. */
   readonly schedulers: number;
+  /** What agents offer besides the default: by runtime and version, an image, a supervisor.py, `runs` or `exits`. */
+  readonly offer: Readonly<Record<string, string>>;
   readonly detach: boolean;
   readonly manifest: string;
   readonly gatewayPort?: number;
@@ -41,6 +44,12 @@ export function commandLine(actions: Actions): Command {
     )
     .option('--hosts <n>', 'agents to run, as host-a, host-b, ... (1 to 20)', integer(1, 20), 2)
     .option('--schedulers <n>', 'schedulers to run, of which one leads (1 to 3)', integer(1, 3), 1)
+    .option(
+      '--offer <ref=what>',
+      'a version agents offer besides, e.g. paper@v2=<image> (process: <supervisor.py>; simulated: runs or exits; repeatable)',
+      offered,
+      {},
+    )
     .option('--detach', 'return once the bots run; npm stop ends it', false)
     .option(
       '--manifest <file>',
@@ -68,6 +77,15 @@ export function commandLine(actions: Actions): Command {
 
 const stateOption = (): Option =>
   new Option('--state <folder>', 'where everything is kept, from the repository').default(stateDefault);
+
+/** Collects `paper@v2=<what>`. */
+function offered(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const at = text.indexOf('=');
+  const ref = RuntimeRef.safeParse(text.slice(0, Math.max(at, 0)));
+  if (!ref.success || at === text.length - 1)
+    throw new InvalidArgumentError('must be <runtime>@<version>=<what stands behind it>');
+  return { ...before, [ref.data]: text.slice(at + 1) };
+}
 
 function integer(least: number, most: number): (text: string) => number {
   return (text) => {

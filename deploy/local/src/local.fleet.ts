@@ -211,6 +211,7 @@ export class LocalFleet {
       this.address(),
       this.paths,
       this.keys,
+      this.options.offer,
     );
     await this.startNode(`agent-${host}`, 'agent', environment, agent_stop_ms);
   }

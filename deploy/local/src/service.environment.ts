@@ -66,6 +66,7 @@ export function agentEnvironment(
   address: Address,
   paths: FleetPaths,
   keys: FleetKeys,
+  offer: StartArguments['offer'] = {},
 ): NodeJS.ProcessEnv {
   return {
     ...common(`agent-${host}`, address, paths),
@@ -81,7 +82,7 @@ export function agentEnvironment(
     TRADEFLEET_SCHEDULER_PUBLIC_KEY_FILE: keys.schedulerPublicKeyPath,
     TRADEFLEET_ON_SHUTDOWN: 'stop',
     ...(driver === 'simulated' ? {} : shareOfMachine(hosts)),
-    ...driverEnvironment(driver, paths),
+    ...driverEnvironment(driver, offer, paths),
   };
 }
 
@@ -105,7 +106,11 @@ function shareOfMachine(hosts: number): NodeJS.ProcessEnv {
   };
 }
 
-function driverEnvironment(driver: StartArguments['driver'], paths: FleetPaths): NodeJS.ProcessEnv {
+function driverEnvironment(
+  driver: StartArguments['driver'],
+  offer: StartArguments['offer'],
+  paths: FleetPaths,
+): NodeJS.ProcessEnv {
   const record = readBootstrapRecord();
   switch (driver) {
     case 'docker':
@@ -115,16 +120,17 @@ function driverEnvironment(driver: StartArguments['driver'], paths: FleetPaths):
         );
       return {
         TRADEFLEET_DOCKER_SOCKET: record.docker.socketPath,
-        TRADEFLEET_IMAGES: JSON.stringify({ paper: record.images.paper.ref }),
+        TRADEFLEET_IMAGES: JSON.stringify({ paper: record.images.paper.ref, ...offer }),
       };
     case 'process':
       return {
         TRADEFLEET_PYTHON_PATH: record?.python?.path ?? 'python3',
         TRADEFLEET_SUPERVISOR_PATH: join(paths.root, 'bot-fourni', 'supervisor.py'),
+        TRADEFLEET_SUPERVISOR_PATHS: JSON.stringify(offer),
         TRADEFLEET_PROCESS_STATE_DIR: join(paths.state, 'processes'),
       };
     case 'simulated':
-      return {};
+      return { TRADEFLEET_SIMULATED_RUNTIMES: JSON.stringify({ paper: 'runs', mt5: 'runs', ...offer }) };
   }
 }
 
