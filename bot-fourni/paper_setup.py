@@ -3,6 +3,7 @@
 import os
 import time
 from datetime import UTC, datetime
+from typing import cast
 
 from config import BotConfig
 from failures import BadConfiguration
@@ -10,6 +11,7 @@ from paper import Conditions
 from paper import constants as c
 from paper.broker_link import BrokerLink, LinkIdentity
 from paper.csv_prices import CsvFault, CsvPrices
+from paper.fault import Fault, FaultKind
 from paper.market import Market
 from paper.prices import GeneratedPrices, PriceSource
 from paper.symbols import SYMBOLS, SymbolTerms
@@ -30,7 +32,9 @@ def conditions(bot: BotConfig, run_dir: str) -> Conditions:
     link = None
     if paper.broker:
         link = BrokerLink(paper.broker, LinkIdentity(bot.account, bot.epoch, bot.allocation))
-    return Conditions(market, paper.balance, paper.leverage, paper.trade_allowed, link)
+    kind = cast(FaultKind, paper.fault)  # checked by its parameter's pattern
+    fault = Fault(kind, paper.fault_after_s)
+    return Conditions(market, paper.balance, paper.leverage, paper.trade_allowed, link, fault)
 
 
 def _source(paper: PaperParameters, symbol: str, directories: tuple[str, ...]) -> PriceSource:

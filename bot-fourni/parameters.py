@@ -69,6 +69,10 @@ class PaperParameters(NamedTuple):
     """Whether algorithmic trading is switched on in the terminal."""
     broker: str = ""
     """Address of a broker that takes each order before it is executed; empty = none asked."""
+    fault: str = "none"
+    """`crash`: the terminal is gone some time after the login; `hang`: it answers no more."""
+    fault_after_s: float = 5.0
+    """Seconds from the login to the fault."""
 
 
 class Parameters(NamedTuple):
@@ -112,6 +116,8 @@ _PAPER_RULES = {
     "paperExecution": _Rule(str, pattern="market|instant"),
     "paperTradeAllowed": _Rule(bool),
     "paperBroker": _Rule(str, pattern=r"|[A-Za-z0-9][A-Za-z0-9.-]{0,252}:[1-9][0-9]{0,4}"),
+    "paperFault": _Rule(str, pattern="none|crash|hang"),
+    "paperFaultAfterS": _Rule(float, 0, 86_400),
 }
 
 

@@ -5,6 +5,7 @@ tells why. Like the real one it serves one thread.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from paper import descriptions, requests, rules
 from paper.book import AccountBook, direction
 from paper.broker_link import BrokerLink, BrokerSilent, BrokerUnreachable
 from paper.execution import Executed, execute
+from paper.fault import Fault
 from paper.market import MAX_BARS, MAX_TICKS, Market
 from paper.prices import Rates
 from paper.selection import Failure, Moment, between, in_group, seconds, wanted
@@ -62,6 +64,7 @@ class Conditions(NamedTuple):
     trade_allowed: bool = True
     link: BrokerLink | None = None
     """Where an order has to be taken before it is executed here; None = nowhere."""
+    fault: Fault = Fault()
 
 
 def _call(
@@ -93,6 +96,7 @@ class PaperTerminal:
         self._book: AccountBook | None = None
         self._selected: set[str] = set()
         self._seen_s = 0
+        self._connected_s: float | None = None
         self._request_id = 0
 
     def configure(self, conditions: Conditions) -> None:
@@ -145,6 +149,7 @@ class PaperTerminal:
             self._book.record_deposit(now_ms)
             self._seen_s = now_ms // 1000
         self._login = (login, server or "Paper")
+        self._connected_s = time.monotonic()
         return True
 
     def shutdown(self) -> None:
@@ -164,7 +169,10 @@ class PaperTerminal:
 
     @_call
     def terminal_info(self) -> TerminalInfo:
-        return descriptions.terminal_info(self._require_started().trade_allowed, MAX_BARS)
+        conditions = self._require_started()
+        if self._connected_s is not None:
+            conditions.fault.strike(time.monotonic() - self._connected_s)
+        return descriptions.terminal_info(conditions.trade_allowed, MAX_BARS)
 
     @_call
     def account_info(self) -> AccountInfo:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -164,6 +165,34 @@ def test_the_end_of_the_lease_ends_the_bot(run: RunDirectory, start: Start) -> N
     bot.until_stage("trade-allowed")
     run.write_lease(300)
     assert bot.ended() == exit_codes.LEASE_ENDED
+
+
+def test_a_terminal_that_crashes_ends_the_bot(run: RunDirectory, start: Start) -> None:
+    run.write_all(FAST | {"paperFault": "crash", "paperFaultAfterS": 1})
+    bot = start()
+    bot.until(lambda status: status["stage"] == "trade-allowed")
+    assert bot.process.wait(20) == exit_codes.INTERNAL
+    assert "TerminalCrashed" in bot.text()
+
+
+def test_a_terminal_that_hangs_silences_the_bot_until_it_is_killed(
+    run: RunDirectory, start: Start
+) -> None:
+    run.write_bot(parameters=FAST | {"paperFault": "hang", "paperFaultAfterS": 1}, stopGraceMs=500)
+    run.write_lease(60_000)
+    run.write_control()
+    run.write_credentials()
+    bot = start()
+    bot.until(lambda status: status["stage"] == "trade-allowed")
+
+    def silent() -> bool:
+        age_s = time.time() - (run.root / "out" / "status.json").stat().st_mtime
+        return age_s > 2.5
+
+    wait_for(silent, within_s=20)
+    assert bot.process.poll() is None
+    bot.process.send_signal(signal.SIGTERM)
+    assert bot.process.wait(20) == 128 + signal.SIGKILL
 
 
 def test_prices_from_a_file(run: RunDirectory, start: Start) -> None:

@@ -35,6 +35,8 @@ def test_every_parameter_can_be_given() -> None:
         "paperExecution": "instant",
         "paperTradeAllowed": False,
         "paperBroker": "broker.example:4711",
+        "paperFault": "crash",
+        "paperFaultAfterS": 3,
     }
     parsed = parameters.parse(raw, simulated=True)
     assert parsed.strategy == StrategyParameters(
@@ -52,6 +54,8 @@ def test_every_parameter_can_be_given() -> None:
         "instant",
         False,
         "broker.example:4711",
+        "crash",
+        3.0,
     )
     assert isinstance(parsed.strategy.slow_period, int)
     assert len(raw) == len(StrategyParameters._fields) + len(PaperParameters._fields)
@@ -78,6 +82,7 @@ def test_every_parameter_can_be_given() -> None:
         ({"paperCsv": "a.csv", "paperStart": "2025-01-06"}, "paperStart"),
         ({"paperTradeAllowed": 1}, "paperTradeAllowed"),
         ({"paperSpeed": None}, "paperSpeed"),
+        ({"paperFault": "explode"}, "paperFault"),
     ],
 )
 def test_bad_parameters_are_named(raw: dict[str, object], name: str) -> None:
@@ -87,6 +92,7 @@ def test_bad_parameters_are_named(raw: dict[str, object], name: str) -> None:
     assert caught.value.exit_code == 78
 
 
-def test_the_real_runtime_knows_no_simulation() -> None:
+@pytest.mark.parametrize("raw", [{"paperSeed": 1}, {"paperFault": "none"}, {"paperFaultAfterS": 1}])
+def test_the_real_runtime_knows_no_simulation(raw: dict[str, object]) -> None:
     with pytest.raises(BadConfiguration, match="unknown"):
-        parameters.parse({"paperSeed": 1}, simulated=False)
+        parameters.parse(raw, simulated=False)
