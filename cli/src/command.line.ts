@@ -7,8 +7,10 @@ import { credentialsCommand } from './commands/credentials.command.js';
 import { eventsCommand } from './commands/events.command.js';
 import { hostsCommand } from './commands/hosts.command.js';
 import { logsCommand } from './commands/logs.command.js';
+import { movesCommand } from './commands/moves.command.js';
 import { operationsCommand } from './commands/operations.command.js';
 import { planCommand } from './commands/plan.command.js';
+import { rebalanceCommand } from './commands/rebalance.command.js';
 import { rolloutsCommand } from './commands/rollouts.command.js';
 import { statusCommand } from './commands/status.command.js';
 import { tenantsCommand } from './commands/tenants.command.js';
@@ -40,6 +42,8 @@ export function commandLine(surroundings: Surroundings, end: (code: ExitCode) =>
     tenantsCommand,
     credentialsCommand,
     hostsCommand,
+    movesCommand,
+    rebalanceCommand,
     rolloutsCommand,
     operationsCommand,
     eventsCommand,

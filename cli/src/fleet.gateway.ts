@@ -24,6 +24,7 @@ interface Lists {
   'accounts.list': 'accounts';
   'bots.list': 'bots';
   'hosts.list': 'hosts';
+  'moves.list': 'moves';
   'operations.list': 'operations';
   'rollouts.list': 'rollouts';
   'events.query': 'events';

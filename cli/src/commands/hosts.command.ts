@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { drainCommand } from './drain.command.js';
 import { generationOption, given, idempotencyOption, limitOption } from '../option.values.js';
 import { hostSheet, hostView } from '../output/views.js';
 import type { Perform } from '../session.js';
@@ -31,23 +32,7 @@ export function hostsCommand(perform: Perform): Command {
         return undefined;
       }),
     );
-  hosts
-    .command('drain <name>')
-    .description('move everything off a host and place nothing more on it')
-    .requiredOption('--reason <text>', 'why; kept in the audit log')
-    .addOption(generationOption())
-    .addOption(idempotencyOption())
-    .action((name: string, options: ChangeOptions & { reason: string }, command: Command) =>
-      perform(command, async ({ gateway, printer }) => {
-        const { reason, generation: expectedGeneration, idempotencyKey } = options;
-        const optional = given({ expectedGeneration, idempotencyKey });
-        const host = await gateway.call('hosts.drain', { name, reason, ...optional });
-        printer.answer(host, () =>
-          printer.line(`Host ${host.name} drains; ${host.reserved.bots} bots are to move.`),
-        );
-        return undefined;
-      }),
-    );
+  hosts.addCommand(drainCommand(perform));
   hosts
     .command('ready <name>')
     .description('end a drain')

@@ -160,6 +160,18 @@ export const hostView: TableView<Host> = {
   ],
 };
 
+const drainSheet = (drain: Host['drain']): (readonly [string, Cell])[] =>
+  drain === null
+    ? []
+    : [
+        ['moved', `${drain.moved} of ${drain.total}; ${drain.moving} on their way, ${drain.waiting} waiting`],
+        [
+          'deadline',
+          drain.deadlineAt === null ? null : `${drain.deadlineAt}, then ${drain.onDeadline} what is left`,
+        ],
+        ['empty since', drain.endedAt],
+      ];
+
 export const hostSheet = (host: Host): (readonly [string, Cell])[] => [
   ['host', host.name],
   ['state', { text: host.state, tone: hostTones[host.state] }],
@@ -175,6 +187,7 @@ export const hostSheet = (host: Host): (readonly [string, Cell])[] => [
   ['registered', host.registeredAt],
   ['heartbeat', host.lastHeartbeatAt],
   ['drain', host.drain === null ? null : `${host.drain.reason} (${host.drain.by}, ${host.drain.at})`],
+  ...drainSheet(host.drain),
 ];
 
 export const operationView: TableView<Operation> = {
