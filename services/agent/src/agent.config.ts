@@ -95,9 +95,12 @@ export const AgentConfig = z.strictObject({
   capacityMemoryMib: z.int().min(1).optional(),
   /** As many as a heartbeat can tell of. */
   capacityBots: z.int().min(1).max(1000).optional(),
-  /** Kept back for the machine itself. */
-  reservedCpuMillis: z.int().min(0).default(0),
-  reservedMemoryMib: z.int().min(0).default(0),
+  /**
+   * Kept back for the machine itself. Default: a twentieth of what was measured, at least 100 millicores and 256 MiB;
+   * nothing of a capacity that is set here.
+   */
+  reservedCpuMillis: z.int().min(0).optional(),
+  reservedMemoryMib: z.int().min(0).optional(),
 
   /**
    * Taken off every lease, so that a bot is dead, and its last order has reached the broker or never will, before the

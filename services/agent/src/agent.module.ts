@@ -40,7 +40,7 @@ import { HeartbeatSignal } from './heartbeats/heartbeat.signal.js';
 import { HOST_FACTS, RegistrationService, type HostFacts } from './heartbeats/registration.service.js';
 import { SCHEDULER_KEYS, SignedExchange } from './heartbeats/signed-exchange.js';
 import { Broker } from './host/broker.js';
-import { HOST_ABILITY, hostAbility } from './host/host-ability.js';
+import { HOST_ABILITY, hostAbility, measureMachine } from './host/host-ability.js';
 import { Identity } from './identity/identity.js';
 import { LeaseKeeper } from './leases/lease-keeper.js';
 import { LogsServer } from './logs/logs.server.js';
@@ -149,7 +149,13 @@ const settings = ({ config, identity, driver, version }: AgentParts): Provider[]
       events_max: config.spoolEventsMax,
     } satisfies SpoolOptions,
   },
-  { provide: HOST_ABILITY, useFactory: async () => hostAbility(await driver.fingerprint(), config) },
+  {
+    provide: HOST_ABILITY,
+    useFactory: async () => {
+      const measured = await driver.fingerprint();
+      return hostAbility(measured, await measureMachine(measured.driver, config.stateDir), config, version);
+    },
+  },
   {
     provide: RUN_FILES,
     useFactory: async () => {

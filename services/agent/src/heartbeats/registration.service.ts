@@ -69,6 +69,7 @@ export class RegistrationService {
       runtimes: [...this.ability.runtimes],
       labels: this.facts.labels,
       capacity: this.ability.capacity,
+      fingerprint: this.ability.fingerprint,
       signingKey: this.identity.signingKey.publicJwk,
       sealingKey: this.identity.sealingKey.publicJwk,
       ...this.#joinToken(),

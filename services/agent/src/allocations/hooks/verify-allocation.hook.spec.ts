@@ -19,7 +19,7 @@ describe('VerifyAllocationHook', () => {
     folder = await mkdtemp(join(tmpdir(), 'tradefleet-verify-'));
     db = new AgentDatabase(join(folder, 'agent.sqlite'));
     fences = new FencesRepository(db);
-    hook = new VerifyAllocationHook(fences, { driver: 'docker', runtimes: ['paper'], capacity: aCapacity() });
+    hook = new VerifyAllocationHook(fences, { runtimes: ['paper'], capacity: aCapacity() });
     await db.commit(() => fences.raise(record.account, 4));
   });
   afterEach(async () => {

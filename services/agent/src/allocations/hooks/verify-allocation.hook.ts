@@ -16,7 +16,7 @@ export class VerifyAllocationHook implements AllocationHook {
 
   constructor(
     private readonly fences: FencesRepository,
-    @Inject(HOST_ABILITY) private readonly ability: HostAbility,
+    @Inject(HOST_ABILITY) private readonly ability: Pick<HostAbility, 'runtimes' | 'capacity'>,
   ) {}
 
   run({ record, task }: HookContext): Promise<void> {
