@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SystemClock } from '#libs/clock';
+import { RestartPolicy } from '#libs/contracts';
 import { aStopCommand, startNats, waitFor, type TestNats } from '#libs/testing';
 import type { AgentConfig } from './agent.config.js';
 import { AllocationsService } from './allocations/allocations.service.js';
@@ -47,6 +48,23 @@ describe('an agent with the process driver', () => {
     await fixture.start(config, driver);
   }
 
+  /** Process ids of the supervisors that run for an allocation, as the kernel tells. */
+  function supervisorsOf(allocation: string): string[] {
+    const read = (pid: string, file: string): string => {
+      try {
+        return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+      } catch {
+        // Gone meanwhile.
+        return '';
+      }
+    };
+    return readdirSync('/proc').filter(
+      (pid) =>
+        /^[0-9]+$/.test(pid) &&
+        read(pid, 'cmdline').includes('supervisor.py') &&
+        read(pid, 'environ').includes(allocation),
+    );
+  }
   const handleOf = (allocation: string) => fixture.part(AllocationsService).handleOf(allocation)?.id;
 
   it('runs a bot until it trades, takes its password away, adopts it after a restart and stops it', async () => {
@@ -101,6 +119,42 @@ describe('an agent with the process driver', () => {
       reason: 'bad-configuration',
       exitCode: 78,
     });
+  });
+
+  it('begins a bot whose terminal crashes again, with another grant, and gives it up in the end', async () => {
+    await start();
+    const parameters = { ...busy, paperFault: 'crash', paperFaultAfterS: 1 };
+    const restart = RestartPolicy.parse({ attempts: 1, delayMs: 200, jitter: 0 });
+    const command = fixture.command({ parameters, restart });
+    const { allocation } = command;
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(allocation, 'restarting');
+    expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({
+      ...{ reason: 'exited', exitCode: 70, attempt: 2 },
+      detail: expect.stringContaining('defect'),
+    });
+    const told = fixture.scheduler.told(allocation).filter((what) => what !== 'stage-reached');
+    expect(told).toEqual('accepted preparing starting running restarting running failed'.split(' '));
+    expect(fixture.scheduler.grants).toHaveLength(2);
+    await waitFor(() => !existsSync(join(runRoot, allocation)));
+  });
+
+  it('ends a bot whose terminal hangs, and begins it again', async () => {
+    await start();
+    const parameters = { ...busy, paperFault: 'hang', paperFaultAfterS: 1 };
+    const restart = RestartPolicy.parse({ attempts: 1, delayMs: 200, jitter: 0 });
+    const command = fixture.command({ parameters, restart, unhealthyAfterMs: 5000 });
+    const { allocation } = command;
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(allocation, 'running');
+    const before = supervisorsOf(allocation);
+    expect(before).toHaveLength(1);
+    expect(await fixture.scheduler.heard(allocation, 'restarting')).toMatchObject({ reason: 'unhealthy' });
+    const after = await waitFor(() => {
+      const now = supervisorsOf(allocation);
+      return now.length > 0 && now[0] !== before[0] ? now : null;
+    });
+    expect(after).toHaveLength(1);
   });
 
   it('tells of a login that the broker refuses', async () => {
