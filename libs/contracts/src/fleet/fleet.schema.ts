@@ -11,7 +11,8 @@ export const ManifestBot = z
     name: Name,
     account: Name,
     runtime: RuntimeName,
-    version: RuntimeVersion.nullable().default(null),
+    /** Left out: a bot that is there keeps the version it has, so that rollouts are not undone; a new one gets null. */
+    version: RuntimeVersion.nullable().optional(),
     parameters: Parameters.default({}),
     resources: Resources.partial().default({}),
     constraints: z.array(Constraint).max(10).default([]),

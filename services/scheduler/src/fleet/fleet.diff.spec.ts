@@ -95,6 +95,27 @@ const history = fc.tuple(fc.array(manifest, { maxLength: 3 }), manifest).map(([b
   return { now, next };
 });
 
+it('leaves a bot in the version it has, unless the manifest names one', () => {
+  const wanted = (named: object) =>
+    Manifest.parse({
+      apiVersion: 'tradefleet/v1',
+      tenants: [
+        {
+          name: 't0',
+          accounts: [{ name: 'a', server: 'S', login: 1 }],
+          bots: [{ name: 'b', account: 'a', runtime: 'paper', ...named }],
+        },
+      ],
+    });
+  const made = carryOut(diffFleet(wanted({}), empty).changes, empty);
+  expect(made.bots.get('b')?.version).toBeNull();
+  const rolled = carryOut(diffFleet(wanted({ version: 'v2' }), made).changes, made);
+  expect(diffFleet(wanted({}), rolled).changes).toEqual([]);
+  expect(diffFleet(wanted({ version: null }), rolled).changes).toMatchObject([
+    { action: 'update', name: 'b', restarts: true, fields: [{ path: 'version', from: 'v2', to: null }] },
+  ]);
+});
+
 describe('a plan', () => {
   it('is empty once it has been carried out', () => {
     fc.assert(

@@ -152,7 +152,10 @@ function compareBot(
 ): void {
   const current = now.bots.get(bot.name);
   const wanted: WantedBot = {
-    ...definitionOf(bot),
+    ...definitionOf({
+      ...bot,
+      version: bot.version === undefined ? (current?.version ?? null) : bot.version,
+    }),
     name: bot.name,
     tenant: tenant.name,
     account: bot.account,
