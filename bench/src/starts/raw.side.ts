@@ -86,7 +86,16 @@ export class RawSide {
     mkdirSync(join(runDir, 'out'), { recursive: true });
     const { host, resources } = this;
     return {
-      ...{ allocation, host, resources, runDir, runtime: 'paper', epoch: 1, stopGraceMs: 5000 },
+      ...{
+        allocation,
+        host,
+        resources,
+        runDir,
+        runtime: 'paper',
+        version: null,
+        epoch: 1,
+        stopGraceMs: 5000,
+      },
       ...{ tenant: 'bench', bot: uniqueName('bot'), account: uniqueName('account') },
     };
   }
