@@ -1,5 +1,6 @@
 import type { Constraint } from '#libs/contracts';
 import { InvalidArgumentError, Option } from 'commander';
+import type { z } from 'zod';
 import { UsageError } from './exit.codes.js';
 
 /** Reads a whole number from `least` to `most`. */
@@ -62,6 +63,24 @@ function scalar(text: string): ParameterValue {
     }
   return text;
 }
+
+/** Reads `text` by a schema as a JSON object, such as `{"attempts":5}`; what is left out gets its default. */
+export const json =
+  <S extends z.ZodType>(schema: S) =>
+  (text: string): z.output<S> => {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      throw new InvalidArgumentError(`It is not JSON: ${(error as Error).message}.`);
+    }
+    const read = schema.safeParse(value);
+    if (read.success) return read.data;
+    const [issue] = read.error.issues;
+    throw new InvalidArgumentError(
+      `${issue?.path.join('.') ?? ''} ${issue?.message ?? 'does not fit'}`.trim(),
+    );
+  };
 
 /** `zone in a,b`, `zone not-in a,b` or `zone exists`. */
 export function constraint(text: string): Constraint {

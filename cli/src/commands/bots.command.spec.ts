@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { newId, type Operation, ProblemError } from '#libs/contracts';
+import { newId, ProblemError, type Allocation, type Operation } from '#libs/contracts';
 import { aBot } from '#libs/testing';
 import { runCli } from '../testing/cli.runner.js';
 import { GatewayDouble } from '../testing/gateway.double.js';
@@ -97,12 +97,50 @@ describe('bots update', () => {
     expect(idempotencyKey).toBeDefined();
   });
 
+  it('sets how it is tried again, whole, and refuses what would never give up', async () => {
+    gateway.answers = { 'bots.update': () => ({ operation: newId(), bot: aBot() }) };
+    await runCli(['bots', 'update', 'b1', '--restart', '{"attempts":5}'], { gateway });
+    expect(gateway.of('bots.update')[0]?.request).toMatchObject({
+      policies: { restart: { attempts: 5, windowMs: 600_000, backoff: 'exponential' } },
+    });
+    const endless = '{"attempts":5,"windowMs":1000}';
+    const refused = await runCli(['bots', 'update', 'b1', '--reschedule', endless], { gateway });
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('windowMs') });
+  });
+
   it('refuses to take away a parameter that is not there', async () => {
     gateway.answers = { 'bots.get': () => aBot({ name: 'b1' }) };
     expect(await runCli(['bots', 'update', 'b1', '--unset-param', 'x'], { gateway })).toMatchObject({
       code: 2,
       stderr: 'b1 has no parameter x.\n',
     });
+  });
+});
+
+describe('bots get', () => {
+  it('says which attempt it is in, how the one before ended, and that it was given up', async () => {
+    const now = '2026-01-01T00:00:00.000Z';
+    const exit = {
+      attempt: 1,
+      reason: 'exited',
+      detail: null,
+      exitCode: 70,
+      at: now,
+      nextTryAt: now,
+    } as const;
+    const allocation: Allocation = {
+      ...{ id: newId(), bot: 'b1', account: 'a1', tenant: 't1', host: 'h1', epoch: 4, botGeneration: 1 },
+      ...{ state: 'failed', stage: null, attempt: 2, lastExit: exit, reason: 'exited', detail: null },
+      ...{ exitCode: 71, createdAt: now, updatedAt: now, runningAt: null, endedAt: now },
+    };
+    const bot = aBot({ name: 'b1' });
+    const status = { ...bot.status, phase: 'failed', allocation, failures: 3, gaveUpAt: now } as const;
+    gateway.answers = { 'bots.get': () => ({ ...bot, status }) };
+    const { stdout } = await runCli(['bots', 'get', 'b1'], { gateway });
+    expect(stdout).toMatch(/attempt +2/);
+    expect(stdout).toMatch(/last exit +exited, exit code 70, at 2026/);
+    expect(stdout).toMatch(/gave up +2026/);
+    expect(stdout).toMatch(/failures +3/);
   });
 });
 

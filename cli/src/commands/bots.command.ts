@@ -1,4 +1,11 @@
-import type { ApiRequest, ApiResponse, Bot, Constraint } from '#libs/contracts';
+import {
+  ReschedulePolicy,
+  RestartPolicy,
+  type ApiRequest,
+  type ApiResponse,
+  type Bot,
+  type Constraint,
+} from '#libs/contracts';
 import { Command, Option } from 'commander';
 import { type ExitCode, UsageError } from '../exit.codes.js';
 import { waitForOperation } from '../operation.waiter.js';
@@ -9,6 +16,7 @@ import {
   given,
   idempotencyOption,
   integer,
+  json,
   limitOption,
   parameter,
   type ParameterValue,
@@ -34,8 +42,12 @@ interface SpecOptions {
   readonly pids?: number;
   readonly onHostLost?: Bot['policies']['onHostLost'];
   readonly stageTimeoutMs?: number;
+  readonly unhealthyAfterMs?: number;
+  readonly restart?: RestartPolicy;
+  readonly reschedule?: ReschedulePolicy;
   readonly stopGraceMs?: number;
   readonly antiAffinity?: Bot['policies']['antiAffinity'];
+  readonly priority?: number;
 }
 
 type CreateOptions = SpecOptions &
@@ -219,6 +231,17 @@ function withSpec(command: Command): Command {
       ]),
     )
     .option('--stage-timeout-ms <n>', 'longest a readiness stage may take', integer(1, 3_600_000))
+    .option(
+      '--unhealthy-after-ms <n>',
+      'how long a bot that was ready may be silent; 0: for ever',
+      integer(0, 86_400_000),
+    )
+    .option(
+      '--restart <json>',
+      'when it ends by itself, e.g. {"attempts":5}; the rest is default',
+      json(RestartPolicy),
+    )
+    .option('--reschedule <json>', 'when that did not help, e.g. {"attempts":10}', json(ReschedulePolicy))
     .option('--stop-grace-ms <n>', 'from the request to stop until the kill', integer(0, 60_000))
     .addOption(
       new Option('--anti-affinity <policy>', "keep the tenant's bots on different hosts").choices([
@@ -226,7 +249,8 @@ function withSpec(command: Command): Command {
         'prefer',
         'require',
       ]),
-    );
+    )
+    .option('--priority <n>', 'who goes first while bots wait for room', integer(0, 100));
 }
 
 function spec(
@@ -240,8 +264,12 @@ function spec(
   const policies = given({
     onHostLost: options.onHostLost,
     stageTimeoutMs: options.stageTimeoutMs,
+    unhealthyAfterMs: options.unhealthyAfterMs,
+    restart: options.restart,
+    reschedule: options.reschedule,
     stopGraceMs: options.stopGraceMs,
     antiAffinity: options.antiAffinity,
+    priority: options.priority,
   });
   return {
     ...(Object.keys(resources).length === 0 ? {} : { resources }),

@@ -2,6 +2,7 @@ import {
   runtimeRef,
   type Account,
   type AllocationState,
+  type AttemptExit,
   type Bot,
   type FleetEvent,
   type Host,
@@ -64,13 +65,13 @@ export const botView: TableView<Bot> = {
       observation?.equity == null
         ? null
         : `${money(observation.equity)} ${observation.currency ?? ''}`.trim(),
-      phase === 'running' ? null : reason,
+      reason,
     ];
   },
 };
 
 export function botSheet(bot: Bot): (readonly [string, Cell])[] {
-  const { phase, reason, allocation, observation } = bot.status;
+  const { phase, reason, allocation, observation, failures, nextTryAt, gaveUpAt } = bot.status;
   const { cpuMillis, memoryMiB, pids } = bot.resources;
   return [
     ['bot', bot.name],
@@ -84,7 +85,12 @@ export function botSheet(bot: Bot): (readonly [string, Cell])[] {
     ['host', bot.status.host],
     ['allocation', allocation?.id ?? null],
     ['epoch', allocation?.epoch ?? null],
+    ['attempt', allocation?.attempt ?? null],
+    ['last exit', exitOf(allocation?.lastExit ?? null)],
     ['exit code', allocation?.exitCode ?? null],
+    ['failures', failures === 0 ? null : failures],
+    ['next try', nextTryAt],
+    ['gave up', gaveUpAt === null ? null : { text: gaveUpAt, tone: 'bad' }],
     ['stage', observation?.stage ?? allocation?.stage ?? null],
     [
       'equity',
@@ -100,6 +106,13 @@ export function botSheet(bot: Bot): (readonly [string, Cell])[] {
     ['created', `${bot.createdAt} by ${bot.createdBy}`],
     ['updated', bot.updatedAt],
   ];
+}
+
+/** How the attempt before ended. */
+function exitOf(exit: AttemptExit | null): string | null {
+  if (exit === null) return null;
+  const code = exit.exitCode === null ? '' : `, exit code ${exit.exitCode}`;
+  return `${exit.reason}${code}, at ${exit.at}`;
 }
 
 export const accountView: TableView<Account> = {
@@ -140,6 +153,20 @@ export const tenantView: TableView<Tenant> = {
   cells: (tenant) => [tenant.name, tenant.displayName, tenant.createdAt, tenant.createdBy],
 };
 
+const ofQuota = (used: number, quota: number | null, unit: string): string =>
+  quota === null ? `${used}${unit}, no quota` : `${used} of ${quota}${unit}`;
+
+export const tenantSheet = ({ quotas, used, ...tenant }: Tenant): (readonly [string, Cell])[] => [
+  ['tenant', tenant.name],
+  ['name', tenant.displayName],
+  ['bots to run', ofQuota(used.bots, quotas.bots, '')],
+  ['CPU', ofQuota(used.cpuMillis, quotas.cpuMillis, ' m')],
+  ['memory', ofQuota(used.memoryMiB, quotas.memoryMiB, ' MiB')],
+  ['priority', tenant.priority],
+  ['generation', tenant.generation],
+  ['created', `${tenant.createdAt} by ${tenant.createdBy}`],
+];
+
 const hostTones: Record<Host['state'], Tone> = { ready: 'good', draining: 'busy', down: 'bad' };
 
 export const hostView: TableView<Host> = {
@@ -172,6 +199,15 @@ const drainSheet = (drain: Host['drain']): (readonly [string, Cell])[] =>
         ['empty since', drain.endedAt],
       ];
 
+const fingerprintSheet = (print: Host['fingerprint']): (readonly [string, Cell])[] =>
+  print === null
+    ? []
+    : [
+        ['machine', `${print.kernel} (${print.arch}), ${print.engine}`],
+        ['measured', `${print.cpuMillis} m, ${print.memoryMiB} MiB, disk ${print.diskMiB} MiB`],
+        ['kept back', `${print.reservation.cpuMillis} m, ${print.reservation.memoryMiB} MiB`],
+      ];
+
 export const hostSheet = (host: Host): (readonly [string, Cell])[] => [
   ['host', host.name],
   ['state', { text: host.state, tone: hostTones[host.state] }],
@@ -181,7 +217,9 @@ export const hostSheet = (host: Host): (readonly [string, Cell])[] => [
   ['bots', `${host.reserved.bots} of ${host.capacity.bots}`],
   ['CPU', `${host.reserved.cpuMillis} of ${host.capacity.cpuMillis} m reserved`],
   ['memory', `${host.reserved.memoryMiB} of ${host.capacity.memoryMiB} MiB reserved`],
+  ['overcommitted', host.overcommitted ? { text: 'yes', tone: 'bad' } : 'no'],
   ['agent', host.agentVersion],
+  ...fingerprintSheet(host.fingerprint),
   ['signing key', host.signingKey.kid ?? host.signingKey.x],
   ['generation', host.generation],
   ['registered', host.registeredAt],
