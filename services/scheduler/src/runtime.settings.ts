@@ -53,12 +53,15 @@ export const runtimeConfigFields = {
   placementBatch: z.int().min(1).max(1000).default(200),
   /** How long a command may be carried out, from when it was made. */
   commandTtlMs: z.int().min(10_000).max(command_wait_ms_max).default(300_000),
-  /** How long an allocation token is good for; the secrets service asks for every grant whether it is live. */
+  /**
+   * How long an allocation token is good for; the secrets service asks for every grant whether it is live. Long, because
+   * a bot that is begun again in place needs another grant, however long it has run; without one it is placed anew.
+   */
   allocationTokenTtlMs: z
     .int()
     .min(60_000)
     .max(30 * 86_400_000)
-    .default(86_400_000),
+    .default(30 * 86_400_000),
   /** First wait before a command is sent again when nothing came of it; doubles up to the maximum. */
   commandResendMs: z.int().min(1000).max(600_000).default(5000),
   commandResendMaxMs: z.int().min(1000).max(600_000).default(60_000),

@@ -90,6 +90,15 @@ describe.each([
   });
 });
 
+it('learns of a later attempt, and of none that is past', () => {
+  const exit = { attempt: 1, reason: 'exited', detail: null, exitCode: 70 } as const;
+  const lastExit = { ...exit, at: new Date(0).toISOString(), nextTryAt: new Date(1).toISOString() };
+  const seen = observed({ attempt: 2, lastExit });
+  expect(compare([recorded()], [seen]).advances).toMatchObject([{ state: 'running', attempt: 2, lastExit }]);
+  expect(compare([recorded({ attempt: 2 })], [seen]).advances).toEqual([]);
+  expect(compare([recorded({ attempt: 3 })], [seen]).advances).toEqual([]);
+});
+
 it('gives an end the reason of the host, or else that for which it was told to stop', () => {
   const row = recorded({ ...inGrace });
   const end = { state: 'stopped' as const, exitCode: 0 };

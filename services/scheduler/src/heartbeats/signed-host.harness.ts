@@ -74,7 +74,7 @@ export class SignedHost {
   /** An event of this host as it is published. @param signer for forgeries */
   async event(
     type: EventTypeName & `tradefleet.allocation.${string}`,
-    data: AllocationEventData,
+    data: AllocationEventData & { readonly delayMs?: number },
     signer: SigningKey = this.key,
     source = `/agent/${this.name}`,
   ): Promise<OutgoingMessage> {

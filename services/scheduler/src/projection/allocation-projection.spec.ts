@@ -100,6 +100,29 @@ describe('events of a host', () => {
     expect(row?.retry_at?.getTime()).toBeGreaterThan(clock.wallMs());
   });
 
+  it('tell of an attempt in place: its stages begin anew, its state stays, its bot has not failed', async () => {
+    await project(await event('running', { stage: 'trade-allowed' }));
+    const restarting = await host.event('tradefleet.allocation.restarting', {
+      ...data({ attempt: 2, reason: 'exited', detail: 'a defect', exitCode: 70 }),
+      ...{ delayMs: 1000 },
+    });
+    await project(restarting);
+    expect(rejections).toEqual([]);
+    const [row] = await runtime.query(
+      'SELECT state, stage, attempt, reason, last_exit FROM scheduler.allocations',
+    );
+    expect(row).toMatchObject({
+      ...{ state: 'running', stage: null, attempt: 2, reason: null },
+      last_exit: { attempt: 1, reason: 'exited', detail: 'a defect', exitCode: 70 },
+    });
+    // What comes late of the attempt before says nothing of this one.
+    await project(await event('running', { attempt: 1, stage: 'trade-allowed' }));
+    expect((await now()).stage).toBeNull();
+    await project(await event('running', { attempt: 2, stage: 'trade-allowed' }), restarting);
+    expect(await now()).toMatchObject({ state: 'running', stage: 'trade-allowed' });
+    expect(await runtime.query('SELECT failures FROM scheduler.bots')).toEqual([{ failures: 0 }]);
+  });
+
   it('of one that has ended change nothing', async () => {
     await project(await event('failed', { reason: 'exited' }));
     await project(await event('running'), await event('stopped', { reason: 'asked' }));
