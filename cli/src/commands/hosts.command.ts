@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { drainCommand } from './drain.command.js';
+import { inviteCommand, labelCommand, removeCommand } from './joining.commands.js';
 import { generationOption, given, idempotencyOption, limitOption } from '../option.values.js';
 import { hostSheet, hostView } from '../output/views.js';
 import type { Perform } from '../session.js';
@@ -32,6 +33,9 @@ export function hostsCommand(perform: Perform): Command {
         return undefined;
       }),
     );
+  hosts.addCommand(inviteCommand(perform));
+  hosts.addCommand(labelCommand(perform));
+  hosts.addCommand(removeCommand(perform));
   hosts.addCommand(drainCommand(perform));
   hosts
     .command('ready <name>')
