@@ -1,7 +1,7 @@
 import { isLive, limits, type ObservedAllocation } from '#libs/contracts';
 
-/** Kept for the rest of a heartbeat: host, incarnation, sequence, capacity. */
-const frame_bytes_max = 2048;
+/** Kept for the rest of a heartbeat: host, incarnation, sequence, capacity, term and its proof. */
+const frame_bytes_max = 4096;
 const room_bytes = limits.message_bytes_max - frame_bytes_max;
 
 const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value)) + 1;

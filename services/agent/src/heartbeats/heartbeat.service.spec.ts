@@ -100,6 +100,24 @@ describe('heartbeats', () => {
     await fixture.scheduler.heard(command.allocation, 'running');
   });
 
+  it('tell every leader the highest term that was seen, with its proof, across restarts', async () => {
+    const { scheduler } = fixture;
+    scheduler.term = 9;
+    scheduler.spoil = (answer) => ({ ...answer, termProof: `proof of ${answer.term}` });
+    await fixture.start();
+    await waitFor(() => scheduler.heartbeats.at(-1)?.termSeen === 9);
+    expect(scheduler.heartbeats[0]).not.toHaveProperty('termSeen');
+    expect(scheduler.heartbeats.at(-1)).toMatchObject({ termProof: 'proof of 9' });
+    await fixture.stop();
+    const before = scheduler.heartbeats.length;
+    await fixture.start();
+    await waitFor(() => scheduler.heartbeats.length > before);
+    expect(scheduler.heartbeats[before]).toMatchObject({ termSeen: 9, termProof: 'proof of 9' });
+    scheduler.term = 10;
+    await waitFor(() => scheduler.heartbeats.at(-1)?.termSeen === 10);
+    expect(scheduler.heartbeats.at(-1)).toMatchObject({ termProof: 'proof of 10' });
+  });
+
   it('register again when the scheduler does not know the host', async () => {
     await fixture.start();
     fixture.scheduler.refusal = new ProblemError('host_not_registered', 'Register first.');

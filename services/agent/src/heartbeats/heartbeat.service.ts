@@ -140,6 +140,7 @@ export class HeartbeatService {
       sequence: (this.#sequence += 1),
       capacity: this.ability.capacity,
       allocations: this.allocations.observed(),
+      ...this.#seen(),
     };
     const subject = subjects.heartbeat(this.identity.host);
     const answer = await this.exchange.ask(subject, heartbeat, HeartbeatAck, this.options.timeoutMs);
@@ -161,12 +162,22 @@ export class HeartbeatService {
     return Number(this.facts.get('term') ?? 0);
   }
 
+  /** What a leader whose database has gone back to an older state must learn. */
+  #seen(): Pick<Heartbeat, 'termSeen' | 'termProof'> {
+    const termSeen = this.#termSeen();
+    const termProof = this.facts.get('term-proof') ?? '';
+    return { ...(termSeen === 0 ? {} : { termSeen }), ...(termProof === '' ? {} : { termProof }) };
+  }
+
   /** The term is durable before anything is done on the word of its leader. */
   async #remember(sent: Heartbeat, answer: HeartbeatAck): Promise<void> {
     const reported = sent.allocations.filter((a) => !isLive(a.state)).map((a) => a.id);
-    if (answer.term === this.#termSeen() && reported.length === 0) return;
+    const proof = answer.termProof ?? '';
+    const known = answer.term === this.#termSeen() && proof === (this.facts.get('term-proof') ?? '');
+    if (known && reported.length === 0) return;
     await this.db.commit(() => {
       this.facts.set('term', String(answer.term));
+      this.facts.set('term-proof', proof);
       this.records.markReported(reported);
     });
     // Not all that ended had room: what was left out for long would be taken for lost.

@@ -1,14 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { createLogger } from '#libs/telemetry';
 import { VirtualClock } from '#libs/testing';
 import { HeartbeatSignal } from '../heartbeats/heartbeat.signal.js';
 import { LeaseKeeper, type LeaseHolder } from './lease-keeper.js';
 
 class Holder implements LeaseHolder {
-  readonly allocation = 'a';
   readonly epoch = 3;
   readonly written: number[] = [];
   endings = 0;
   fault: Error | null = null;
+
+  constructor(readonly allocation = 'a') {}
 
   async renewed(deadline_ms: number): Promise<void> {
     if (this.fault !== null) throw this.fault;
@@ -28,7 +30,11 @@ describe('LeaseKeeper', () => {
 
   beforeEach(() => {
     clock = new VirtualClock();
-    keeper = new LeaseKeeper(clock, new HeartbeatSignal());
+    keeper = new LeaseKeeper(
+      clock,
+      new HeartbeatSignal(),
+      createLogger({ service: 'agent', level: 'silent' }),
+    );
     holder = new Holder();
     keeper.start();
     keeper.hold(holder);
@@ -45,6 +51,36 @@ describe('LeaseKeeper', () => {
     expect(holder.endings).toBe(1);
     await clock.advance(5000);
     expect(holder.endings).toBe(1);
+  });
+
+  it('ends everything when the machine was suspended, although no deadline has come', async () => {
+    const other = new Holder('b');
+    keeper.hold(other);
+    await keeper.renew('a', 3, 100_000);
+    await keeper.renew('b', 3, 200_000);
+    await clock.advance(1000);
+    clock.suspend(5000);
+    await clock.advance(250);
+    expect([holder.endings, other.endings]).toEqual([1, 1]);
+    // What comes now is for a right that has been given up.
+    await keeper.renew('a', 3, 300_000);
+    expect(keeper.remainingMs('a')).toBe(0);
+    expect(holder.written).toEqual([100_000]);
+  });
+
+  it('ends nothing for a pause that is too short to matter', async () => {
+    await keeper.renew('a', 3, 100_000);
+    clock.suspend(900);
+    await clock.advance(10_000);
+    expect(holder.endings).toBe(0);
+  });
+
+  it('waits on for a first lease across a pause: nothing has run under it', async () => {
+    clock.suspend(60_000);
+    await clock.advance(1000);
+    await keeper.renew('a', 3, clock.boottimeMs() + 10_000);
+    expect(keeper.remainingMs('a')).toBe(10_000);
+    expect(holder.endings).toBe(0);
   });
 
   it('goes by the last renewal and tells the container of each', async () => {

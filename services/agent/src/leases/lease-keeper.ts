@@ -1,7 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
+import { LOGGER, type Logger } from '#libs/telemetry';
 import { HeartbeatSignal } from '../heartbeats/heartbeat.signal.js';
 import { Wake } from '../wake.js';
+import { suspensionBetween, type Look } from './suspension.js';
 
 /** One allocation whose lease is kept. */
 export interface LeaseHolder {
@@ -27,7 +29,7 @@ const look_ms_max = 250;
  * Keeps the lease of every allocation on this host: the first of the layers that end a bot in time.
  *
  *   hold -> (no lease) -- renew --> live -- renew --> live -- deadline --> over
- *                                                                release from any
+ *                                         the machine stood still     release from any
  *
  * A lease that is over stays over: a renewal that comes later is for a right that has been given up.
  */
@@ -41,6 +43,7 @@ export class LeaseKeeper {
   constructor(
     @Inject(CLOCK) private readonly clock: Clock,
     private readonly heartbeats: HeartbeatSignal,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   start(): void {
@@ -108,20 +111,47 @@ export class LeaseKeeper {
   }
 
   async #watch(): Promise<void> {
+    let before: Look = this.#look();
+    let planned_ms = 0;
     while (!this.#stop.signal.aborted) {
-      const now = this.clock.boottimeMs();
-      let nextMs = look_ms_max;
-      for (const kept of this.#kept.values()) {
-        if (kept.over || kept.deadlineMs === null) continue;
-        const leftMs = kept.deadlineMs - now;
-        if (leftMs > 0) {
-          nextMs = Math.min(nextMs, leftMs);
-          continue;
-        }
-        kept.over = true;
-        kept.holder.ended();
-      }
-      await this.#wake.wait(this.clock, nextMs, this.#stop.signal);
+      const look = this.#look();
+      this.#minding(before, look, planned_ms);
+      planned_ms = this.#endWhatIsOver(look.boottimeMs);
+      before = look;
+      await this.#wake.wait(this.clock, planned_ms, this.#stop.signal);
     }
+  }
+
+  #look(): Look {
+    return { boottimeMs: this.clock.boottimeMs(), monotonicMs: this.clock.monotonicMs() };
+  }
+
+  /** A pause of the machine ends every lease. */
+  #minding(before: Look, now: Look, planned_ms: number): void {
+    const suspension = suspensionBetween(before, now, planned_ms);
+    if (suspension === null) return;
+    const leased = [...this.#kept.values()].filter((kept) => !kept.over && kept.deadlineMs !== null);
+    this.logger.error(
+      { ...suspension, leases: leased.length },
+      'the machine stood still: its leases are over',
+    );
+    for (const kept of leased) this.#end(kept);
+  }
+
+  /** Gives the time until the next look. */
+  #endWhatIsOver(now_ms: number): number {
+    let next_ms = look_ms_max;
+    for (const kept of this.#kept.values()) {
+      if (kept.over || kept.deadlineMs === null) continue;
+      const left_ms = kept.deadlineMs - now_ms;
+      if (left_ms > 0) next_ms = Math.min(next_ms, left_ms);
+      else this.#end(kept);
+    }
+    return next_ms;
+  }
+
+  #end(kept: Kept): void {
+    kept.over = true;
+    kept.holder.ended();
   }
 }

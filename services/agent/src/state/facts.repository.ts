@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { AgentDatabase } from './agent.database.js';
 import { text } from './row.js';
 
-export type FactName = 'boot-id' | 'term' | 'registered-key';
+export type FactName = 'boot-id' | 'term' | 'term-proof' | 'registered-key';
 
 /** Small facts that outlive the process. */
 @Injectable()

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { createLogger } from '#libs/telemetry';
 import { VirtualClock } from '#libs/testing';
 import { SimulatedDriver } from '../../drivers/simulated/simulated.driver.js';
 import { SimulatedEngine } from '../../drivers/simulated/simulated.engine.js';
@@ -14,7 +15,11 @@ describe('StartContainerHook', () => {
     const behaviour = () => ({ start_ms: 1, stop_ms: 1, obeysSigterm: true, startFault: null, exit: null });
     const context = new RecordedContext();
     const driver = new SimulatedDriver({ host: context.task.host, engine, behaviour }, clock);
-    const leases = new LeaseKeeper(clock, new HeartbeatSignal());
+    const leases = new LeaseKeeper(
+      clock,
+      new HeartbeatSignal(),
+      createLogger({ service: 'agent', level: 'silent' }),
+    );
     const { id, epoch } = context.record;
     leases.hold({ allocation: id, epoch, renewed: async () => undefined, ended: () => undefined });
     return { clock, engine, context, driver, leases, hook: new StartContainerHook(driver, leases, clock) };
