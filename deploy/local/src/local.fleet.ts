@@ -157,20 +157,20 @@ export class LocalFleet {
 
   /** Starts Postgres again when it dies, as a service manager would. */
   private async watchPostgres(postgres: EmbeddedPostgres): Promise<void> {
-    const { signal } = this.postgresStopping;
-    while (!signal.aborted) {
+    const isStopping = () => this.postgresStopping.signal.aborted;
+    while (!isStopping()) {
       const how = await postgres.exited;
-      if (signal.aborted) return;
+      if (isStopping()) return;
       this.progress.line(
         `postgres ended (${how}); starting it again. Its log: ${this.paths.log('postgres')}`,
       );
       try {
-        await this.clock.sleep(postgres_restart_delay_ms, signal);
+        await this.clock.sleep(postgres_restart_delay_ms, this.postgresStopping.signal);
         this.postgresRestart = postgres.restart();
         await this.postgresRestart;
       } catch (error) {
-        if (signal.aborted) return;
-        this.progress.line(`postgres could not be started: ${error instanceof Error ? error.message : ''}`);
+        if (!isStopping())
+          this.progress.line(`postgres could not be started: ${error instanceof Error ? error.message : ''}`);
       }
     }
   }

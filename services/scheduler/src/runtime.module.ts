@@ -33,6 +33,8 @@ import { JoinAdmission } from './hosts/join-admission.js';
 import { JoinTokenRepository } from './hosts/join-token.repository.js';
 import { LeaderTransaction } from './leadership/leader-transaction.repository.js';
 import { LEADERSHIP } from './leadership/leadership.js';
+import { RestoreRecovery } from './leadership/restore.recovery.js';
+import { RestoreRepository } from './leadership/restore.repository.js';
 import { DrainRepository } from './moves/drain.repository.js';
 import { DrainService } from './moves/drain.service.js';
 import { MoveReconciler } from './moves/move.reconciler.js';
@@ -112,6 +114,8 @@ function leaderLease(
       useFactory: leaderLease,
     },
     LeaderTransaction,
+    RestoreRepository,
+    RestoreRecovery,
     HostRoomRepository,
     AllocationRepository,
     AllocationAdvanceRepository,

@@ -160,6 +160,7 @@ describe('a heartbeat', () => {
     const stray = seen(placed, { id: unknownId() });
     const ack = await runtime.heartbeat(host, [seen(placed, { state: 'accepted' }), stray]);
     expect(ack).toEqual({
+      termProof: expect.any(String),
       host: host.name,
       incarnation: host.incarnation,
       sequence: 1,

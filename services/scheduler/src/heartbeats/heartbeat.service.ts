@@ -9,6 +9,7 @@ import { eventData, type AllocationAdvance } from '../allocations/allocation.row
 import type { Transaction } from '#libs/persistence';
 import { LEADERSHIP, type Leadership } from '../leadership/leadership.js';
 import { LeaderTransaction } from '../leadership/leader-transaction.repository.js';
+import { RestoreRecovery } from '../leadership/restore.recovery.js';
 import { OperationTracker } from '../operations/operation.tracker.js';
 import { ReconcilerSignal } from '../reconciliation/reconciler.signal.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
@@ -53,6 +54,7 @@ export class HeartbeatService {
     private readonly outbox: Outbox,
     private readonly operations: OperationTracker,
     private readonly signal: ReconcilerSignal,
+    private readonly recovery: RestoreRecovery,
     @Inject(LEADERSHIP) private readonly leadership: Leadership,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
@@ -67,6 +69,8 @@ export class HeartbeatService {
     await verifySignature(proof.bytes, proof.signature, identity.signingKey);
     if (identity.incarnation !== incarnation) throw notRegistered(host);
 
+    await this.recovery.check(heartbeat);
+
     const answering = this.leases.begin(host, incarnation, sequence);
     const { standing, term } = await this.readStanding(heartbeat);
     const comparison = compareHeartbeat(standing.allocations, heartbeat.allocations, this.clock.wallMs());
@@ -79,12 +83,14 @@ export class HeartbeatService {
       renewed,
       standing.allocations.map((allocation) => allocation.id),
     );
+    const termProof = await this.recovery.termProof(term);
     this.requireTerm(term);
     return {
       host,
       incarnation,
       sequence,
       term,
+      termProof,
       leaseTtlMs: this.settings.leaseTtlMs,
       heartbeatIntervalMs: this.settings.heartbeatIntervalMs,
       leases: comparison.leases,

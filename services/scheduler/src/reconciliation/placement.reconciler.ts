@@ -3,6 +3,7 @@ import { CLOCK, type Clock } from '#libs/clock';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { AllocationService, type Placing } from '../allocations/allocation.service.js';
 import { LeadershipLost } from '../leadership/leadership.js';
+import { RestoreRecovery } from '../leadership/restore.recovery.js';
 import { placeAll } from '../placement/placement.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
 import { FleetReader } from './fleet.reader.js';
@@ -29,12 +30,14 @@ export class PlacementReconciler implements Reconciler {
     private readonly repository: ReconciliationRepository,
     private readonly fleet: FleetReader,
     private readonly allocations: AllocationService,
+    private readonly recovery: RestoreRecovery,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
   ) {}
 
   async reconcile(): Promise<boolean> {
+    if (!(await this.recovery.mayPlace())) return false;
     const idle = await this.repository.idleBots(
       new Date(this.clock.wallMs()),
       idle_rows_max,
