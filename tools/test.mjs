@@ -13,6 +13,12 @@ const steps = [
     timeout_ms: 5 * minute,
   },
   { name: 'python', command: 'node', args: ['tools/python.mjs', 'test'], timeout_ms: 10 * minute },
+  {
+    name: 'model',
+    command: 'node',
+    args: ['tools/verify-model.mjs', '--bounded'],
+    timeout_ms: 10 * minute,
+  },
   { name: 'jest', command: 'jest', args: ['--ci'], env: jestEnv, timeout_ms: 40 * minute },
 ];
 

@@ -7,10 +7,12 @@ import { natsServerStep } from './nats-server.step.mjs';
 import { packagesStep } from './packages.step.mjs';
 import { paperImageStep } from './paper-image.step.mjs';
 import { pythonStep } from './python.step.mjs';
+import { spinStep } from './spin.step.mjs';
 
 const always = () => true;
 const runsServices = ({ purpose }) => purpose !== 'check';
 const runsContainers = (options) => runsServices(options) && options.driver === 'docker';
+const runsTests = ({ purpose }) => purpose === 'test';
 const runsPython = ({ purpose, driver }) => purpose !== 'start' || driver === 'process';
 
 const STEPS = [
@@ -21,6 +23,7 @@ const STEPS = [
   { step: baseImageStep, when: runsContainers },
   { step: paperImageStep, when: runsContainers },
   { step: pythonStep, when: runsPython },
+  { step: spinStep, when: runsTests },
 ];
 
 /** @param {{purpose: string, driver: string}} options */

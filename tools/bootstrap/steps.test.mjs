@@ -14,8 +14,8 @@ test('each purpose and driver has the steps it needs, in their order', () => {
   const images = 'docker base-image paper-image';
   assert.equal(names('start', 'docker'), `packages build nats-server ${images}`);
   assert.equal(names('start', 'process'), 'packages build nats-server python');
-  assert.equal(names('test', 'docker'), `packages build nats-server ${images} python`);
-  assert.equal(names('test', 'process'), 'packages build nats-server python');
+  assert.equal(names('test', 'docker'), `packages build nats-server ${images} python spin`);
+  assert.equal(names('test', 'process'), 'packages build nats-server python spin');
   assert.equal(names('check', 'docker'), 'packages build python');
 });
 
