@@ -5,6 +5,7 @@ import { type ChaosArguments, commandLine } from './arguments.js';
 import { chaosRun, Interrupted } from './chaos.run.js';
 import { exit_not_possible, whyNotPossible } from './network/requirements.js';
 import { reportOf } from './report/report.js';
+import type { ChaosResult } from './report/result.js';
 
 const exit_interrupted = 130;
 
@@ -18,7 +19,19 @@ async function run(options: ChaosArguments): Promise<void> {
   }
   const result = await chaosRun({ ...options, state: resolve(repositoryRoot(), options.state) });
   console.log(options.json ? JSON.stringify(result, null, 2) : reportOf(result));
-  process.exitCode = result.failures.length === 0 ? 0 : 1;
+  if (options.selfTest) process.exitCode = tellSelfTest(result) ? 0 : 1;
+  else process.exitCode = result.failures.length === 0 ? 0 : 1;
+}
+
+/** The rules were broken on purpose: both that watch them must have seen it. */
+function tellSelfTest({ overlaps, rules }: ChaosResult): boolean {
+  const found = overlaps > 0 && (rules?.broken.length ?? 0) > 0;
+  console.error(
+    found
+      ? `Self-test passed: ${overlaps} overlaps and ${rules?.broken.length ?? 0} waits too short were found.`
+      : 'Self-test FAILED: the rules were broken, and this was not found.',
+  );
+  return found;
 }
 
 commandLine(run)

@@ -6,6 +6,7 @@ import type { ChaosArguments } from './arguments.js';
 import { FaultActions } from './faults/fault.actions.js';
 import { Recovery } from './faults/recovery.js';
 import { RoundRunner } from './faults/round.runner.js';
+import { RuleBreaker } from './faults/rule.breaker.js';
 import { EventLedger } from './ledger/event.ledger.js';
 import type { Balance } from './ledger/event.balance.js';
 import { ClientLoad } from './load/client.load.js';
@@ -86,7 +87,12 @@ export class Trial {
       );
       const actions = new FaultActions(fleet, network);
       const runner = new RoundRunner(fleet, actions, load, recovery, this.bots, recover_ms_max, clock);
-      await this.try(async () => await this.makeFaults(runner, broker, stop));
+      const breaker = new RuleBreaker(fleet.gateway, network, fleet.databaseUrl, broker.oracle);
+      await this.try(async () => {
+        if (this.options.selfTest)
+          await progress.step('give accounts away too early', async () => await breaker.run());
+        else await this.makeFaults(runner, broker, stop);
+      });
       stop.throwIfAborted();
       await this.judge(fleet, broker, ledger, watch);
       return this.result(fleet, broker, load);

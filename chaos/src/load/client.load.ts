@@ -3,7 +3,7 @@ import type { GatewayClient } from '#libs/client';
 import type { Clock } from '#libs/clock';
 import { ProblemError } from '#libs/contracts';
 import { policies, resources, restless } from '../parts/chaos.manifest.js';
-import type { PlannedLoad } from '../planner/fault.planner.js';
+import type { LoadName, PlannedLoad } from '../planner/fault.planner.js';
 
 export interface LoadCounts {
   asked: number;
@@ -43,47 +43,39 @@ export class ClientLoad {
   async perform(load: PlannedLoad): Promise<void> {
     const bot = this.bots[load.bot] ?? '';
     const host = this.hosts[load.host] ?? '';
-    const idempotencyKey = randomUUID();
-    switch (load.name) {
+    this.counts.asked += 1;
+    try {
+      await this.request(load.name, bot, host);
+    } catch (error) {
+      if (!(error instanceof ProblemError)) throw error;
+      this.counts.refused += 1;
+    }
+  }
+
+  /** What has to be taken back is noted before it is asked for: a request without an answer may have been accepted. */
+  private async request(name: LoadName, bot: string, host: string): Promise<void> {
+    const { gateway } = this;
+    const more = { reason, idempotencyKey: randomUUID() };
+    switch (name) {
       case 'stop':
-        this.undo.push(async () => await this.again('bots.start', { name: bot, reason }));
-        {
-          await this.ask(
-            async () => await this.gateway.call('bots.stop', { name: bot, reason, idempotencyKey }),
-          );
-          return;
-        }
+        this.undo.push(async () => await this.again('bots.start', bot));
+        await gateway.call('bots.stop', { name: bot, ...more });
+        return;
       case 'lock':
-        this.undo.push(
-          async () => await this.again('accounts.unlock', { name: bot, reason }, 'account_not_locked'),
-        );
-        {
-          await this.ask(
-            async () => await this.gateway.call('accounts.lock', { name: bot, reason, idempotencyKey }),
-          );
-          return;
-        }
+        this.undo.push(async () => await this.again('accounts.unlock', bot, 'account_not_locked'));
+        await gateway.call('accounts.lock', { name: bot, ...more });
+        return;
       case 'drain':
-        this.undo.push(
-          async () => await this.again('hosts.ready', { name: host, reason }, 'invalid_transition'),
-        );
-        {
-          await this.ask(
-            async () => await this.gateway.call('hosts.drain', { name: host, reason, idempotencyKey }),
-          );
-          return;
-        }
+        this.undo.push(async () => await this.again('hosts.ready', host, 'invalid_transition'));
+        await gateway.call('hosts.drain', { name: host, ...more });
+        return;
       case 'update': {
         const parameters = { ...restless(this.broker), paperSeed: (this.changes += 1) };
-        await this.ask(
-          async () => await this.gateway.call('bots.update', { name: bot, parameters, idempotencyKey }),
-        );
+        await gateway.call('bots.update', { name: bot, parameters, idempotencyKey: more.idempotencyKey });
         return;
       }
-      case 'create': {
-        await this.ask(async () => await this.toggleExtra());
-        return;
-      }
+      case 'create':
+        await this.toggleExtra();
     }
   }
 
@@ -105,46 +97,27 @@ export class ClientLoad {
     } catch (error) {
       if (!isProblem(error, 'account_exists')) throw error;
     }
-    await this.gateway.call('bots.create', {
-      ...{
-        name,
-        account: name,
-        runtime: 'paper',
-        resources,
-        parameters: restless(this.broker),
-        idempotencyKey,
-      },
-      policies: policies as never,
-    } as never);
+    const bot = { name, account: name, runtime: 'paper', resources, policies, idempotencyKey } as const;
+    await this.gateway.call('bots.create', { ...bot, parameters: restless(this.broker) });
     this.extra = true;
-  }
-
-  private async ask(work: () => Promise<unknown>): Promise<void> {
-    this.counts.asked += 1;
-    try {
-      await work();
-    } catch (error) {
-      if (!(error instanceof ProblemError)) throw error;
-      this.counts.refused += 1;
-    }
   }
 
   /** The same request until it is accepted, or has nothing to do: it is one request, however often it arrives. */
   private async again(
-    name: 'bots.start' | 'accounts.unlock' | 'hosts.ready',
-    request: { name: string; reason: string },
+    operation: 'bots.start' | 'accounts.unlock' | 'hosts.ready',
+    name: string,
     nothingToDo?: string,
   ): Promise<void> {
     const give_up_ms = this.clock.monotonicMs() + undo_ms_max;
     const idempotencyKey = randomUUID();
     for (;;) {
       try {
-        await this.gateway.call(name, { ...request, idempotencyKey });
+        await this.gateway.call(operation, { name, reason, idempotencyKey });
         return;
       } catch (error) {
         if (isProblem(error, nothingToDo)) return;
         if (!(error instanceof ProblemError) || this.clock.monotonicMs() > give_up_ms)
-          throw new Error(`${name} of ${request.name} is not accepted`, { cause: error });
+          throw new Error(`${operation} of ${name} is not accepted`, { cause: error });
       }
       await this.clock.sleep(pause_ms);
     }

@@ -144,10 +144,10 @@ export class ChaosFleet {
     stop.throwIfAborted();
     await progress.step('agents', async () => {
       await Promise.all(this.hosts.map(async ({ agent }) => await agent.start()));
-      await waitFor(async () => (await this.readyHosts()) === this.hosts.length, {
-        timeoutMs: ready_ms_max,
-        what: `the agents to register (logs: ${paths.fleet.logs})`,
-      });
+      await this.until(
+        async () => (await this.readyHosts()) === this.hosts.length,
+        `the agents to register (logs: ${paths.fleet.logs})`,
+      );
     });
   }
 
@@ -232,7 +232,7 @@ export class ChaosFleet {
       const environment = agentEnvironment(
         name,
         network.hosts.length,
-        { driver: 'docker', offer: {} },
+        'docker',
         this.address,
         paths.fleet,
         this.keys,
@@ -294,14 +294,20 @@ export class ChaosFleet {
   }
 
   private async untilReady(parts: readonly string[]): Promise<void> {
-    const isReady = async (): Promise<boolean> => {
-      if (this.failing !== undefined) return true;
-      const components = await this.gateway.readiness();
-      return parts.every((part) => components[part] === 'ok');
-    };
-    await waitFor(isReady, {
+    await this.until(
+      async () => {
+        const components = await this.gateway.readiness();
+        return parts.every((part) => components[part] === 'ok');
+      },
+      `${parts.join(', ')} to be ready (logs: ${this.options.paths.fleet.logs})`,
+    );
+  }
+
+  /** Gives up at once when a part does not stay up. */
+  private async until(condition: () => Promise<boolean>, what: string): Promise<void> {
+    await waitFor(async () => this.failing !== undefined || (await condition()), {
       timeoutMs: ready_ms_max,
-      what: `${parts.join(', ')} to be ready (logs: ${this.options.paths.fleet.logs})`,
+      what,
     });
     if (this.failing !== undefined)
       throw new Error(
