@@ -1,7 +1,9 @@
 import 'reflect-metadata';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { controlBench, type ControlArguments } from './control/control.bench.js';
+import { drainBench, type DrainArguments } from './drain/drain.bench.js';
 import { memoryBench, type MemoryArguments } from './memory/memory.bench.js';
+import { rolloutBench, type RolloutArguments } from './rollout/rollout.bench.js';
 import { startsBench, type StartsArguments } from './starts/starts.bench.js';
 
 /** `npm run bench -- <what>`: measurements on the real servers, each next to what they can do at most. */
@@ -38,6 +40,43 @@ program
   .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
   .action(async (options: StartsArguments) => {
     await startsBench(options);
+  });
+
+program
+  .command('rollout')
+  .description('a broken version and a good one, rolled out over a fleet with simulated containers')
+  .option('--bots <n>', 'bots to roll out to (2 to 500)', integer(2, 500), 30)
+  .option('--hosts <n>', 'agents (1 to 100)', integer(1, 100), 3)
+  .option('--batch <n>', 'bots changed at a time (1 to 100)', integer(1, 100), 5)
+  .option('--healthy-ms <ms>', 'ready for so long until it is healthy', integer(0, 600_000), 2000)
+  .option('--start-ms <ms>', 'how long a simulated container takes to start', integer(0, 60_000), 300)
+  .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
+  .action(async (options: RolloutArguments) => {
+    await rolloutBench(options);
+  });
+
+program
+  .command('drain')
+  .description(
+    'a host with bots is drained: how long each does not run, with and without preparing its target',
+  )
+  .addOption(
+    new Option(
+      '--driver <driver>',
+      'docker: all hosts on one engine; simulated: with times that are set here',
+    )
+      .choices(['docker', 'simulated'])
+      .default('simulated'),
+  )
+  .option('--bots <n>', 'bots on the host (1 to 200)', integer(1, 200), 20)
+  .option('--rounds <n>', 'drains of each kind (1 to 10)', integer(1, 10), 2)
+  .option('--parallel <n>', 'bots on their way at a time (1 to 100)', integer(1, 100), 5)
+  .option('--image-ms <ms>', 'simulated: to fetch an image', integer(0, 600_000), 8000)
+  .option('--volume-ms <ms>', 'simulated: to make a volume', integer(0, 600_000), 300)
+  .option('--start-ms <ms>', 'simulated: to start a container', integer(0, 60_000), 300)
+  .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
+  .action(async (options: DrainArguments) => {
+    await drainBench(options);
   });
 
 program

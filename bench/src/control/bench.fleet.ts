@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -29,6 +29,12 @@ export interface BenchFleetOptions {
   readonly processes: number;
   readonly start_ms: number;
   readonly profile: string | undefined;
+  /** What agents offer; default: all runtimes, and all bots run. */
+  readonly runtimes?: AgentHosts['runtimes'];
+  /** What simulated hosts take to prepare; default: no time. */
+  readonly preparation?: AgentHosts['preparation'];
+  /** Real containers, and a secrets service for their grants. */
+  readonly docker?: AgentHosts['docker'];
 }
 
 const stop_ms_max = 30_000;
@@ -48,6 +54,7 @@ export class BenchFleet {
   private postgres: EmbeddedPostgres | null = null;
   private client: Messaging | null = null;
   private signingKey: SigningKey | null = null;
+  private runRoot: string | null = null;
 
   constructor(private readonly options: BenchFleetOptions) {}
 
@@ -93,6 +100,16 @@ export class BenchFleet {
       TRADEFLEET_DATABASE_URL_FILE: this.secretFile('audit-writer-url', writer),
       TRADEFLEET_DATABASE_OWNER_URL_FILE: databaseUrl,
     });
+    // Simulated bots ask for no grant.
+    if (this.options.docker !== undefined) {
+      await this.startService('secrets', {
+        TRADEFLEET_DATABASE_URL_FILE: databaseUrl,
+        TRADEFLEET_MASTER_KEY_PATH: join(this.folder, 'secrets-master-keys.json'),
+        TRADEFLEET_SEALING_KEY_PATH: join(this.folder, 'secrets-sealing.jwk'),
+        TRADEFLEET_SIGNING_KEY_PATH: join(this.folder, 'secrets-signing.jwk'),
+        TRADEFLEET_SCHEDULER_PUBLIC_KEY: JSON.stringify(this.signingKey.publicJwk),
+      });
+    }
     await this.startAgents(this.signingKey);
   }
 
@@ -126,6 +143,9 @@ export class BenchFleet {
       async () => await this.nats?.stop(),
       async () => await this.postgres?.stop(),
       async () => await rm(this.folder, { recursive: true, force: true, maxRetries: 3 }),
+      async () => {
+        if (this.runRoot !== null) await rm(this.runRoot, { recursive: true, force: true });
+      },
     ];
     const faults: unknown[] = [];
     for (const step of steps) {
@@ -138,12 +158,23 @@ export class BenchFleet {
     if (faults.length > 0) throw new AggregateError(faults, 'Not everything ended as it should.');
   }
 
-  private get hostNames(): string[] {
+  /** Credentials go through run directories, and no agent takes one on a disk for real containers. */
+  private tmpfs(): string {
+    this.runRoot ??= mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'tradefleet-bench-'));
+    return this.runRoot;
+  }
+
+  get hostNames(): string[] {
     return Array.from({ length: this.options.hosts }, (_, n) => `host-${String(n + 1).padStart(3, '0')}`);
   }
 
   private natsConfig(chosen: { port: number; storeDir: string }): string {
-    const users: NatsUser[] = ['scheduler', 'audit', ...this.hostNames.map((agent) => ({ agent }))];
+    const users: NatsUser[] = [
+      'scheduler',
+      'audit',
+      'secrets',
+      ...this.hostNames.map((agent) => ({ agent })),
+    ];
     return natsServerConfig({
       ...chosen,
       users: [
@@ -159,7 +190,8 @@ export class BenchFleet {
   }
 
   private async startAgents(signingKey: SigningKey): Promise<void> {
-    const { processes, start_ms } = this.options;
+    const { processes, start_ms, docker, runtimes = { paper: 'runs', mt5: 'runs' } } = this.options;
+    const { preparation = { image_ms: 0, volume_ms: 0 } } = this.options;
     const hosts = this.hostNames;
     const entry = join(import.meta.dirname, 'agent.hosts.js');
     for (let n = 0; n < Math.min(processes, hosts.length); n += 1) {
@@ -170,7 +202,11 @@ export class BenchFleet {
         hosts: hosts
           .filter((_, index) => index % processes === n)
           .map((name) => ({ name, natsUser: natsUserName({ agent: name }), natsPassword: password })),
+        runRoot: docker === undefined ? join(this.folder, 'run') : this.tmpfs(),
         start_ms,
+        runtimes,
+        preparation,
+        docker,
       };
       const path = this.secretFile(`agents-${n + 1}.json`, JSON.stringify(settings));
       await this.startNode(`agents-${n + 1}`, [entry, path], {});
@@ -186,7 +222,7 @@ export class BenchFleet {
     });
   }
 
-  private async startService(name: 'scheduler' | 'audit', env: NodeJS.ProcessEnv): Promise<void> {
+  private async startService(name: 'scheduler' | 'audit' | 'secrets', env: NodeJS.ProcessEnv): Promise<void> {
     const entry = join(repositoryRoot(), 'dist', 'services', name, 'src', 'main.js');
     await this.startNode(name, [entry], {
       TRADEFLEET_NATS_URL: this.nats?.url,
