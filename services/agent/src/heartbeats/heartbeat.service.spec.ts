@@ -63,6 +63,19 @@ describe('heartbeats', () => {
     expect(deadlineBoottimeMs).toBeGreaterThan(heard_ms);
   });
 
+  it('give one allocation a longer lease than others', async () => {
+    const { scheduler } = fixture;
+    scheduler.spoil = (answer) => ({
+      ...answer,
+      leases: answer.leases.map((lease) => ({ ...lease, ttlMs: 600_000 })),
+    });
+    const allocation = await aRunningBot();
+    const text = await readFile(join(fixture.runDir(allocation), 'lease.json'), 'utf8');
+    const { deadlineBoottimeMs, writtenBoottimeMs } = LeaseFile.parse(JSON.parse(text));
+    // That of the fleet lasts 1.5 s.
+    expect(deadlineBoottimeMs - writtenBoottimeMs).toBeGreaterThan(60_000);
+  });
+
   it('renew nothing on the word of a forger', async () => {
     const allocation = await aRunningBot();
     await fixture.scheduler.deafen();

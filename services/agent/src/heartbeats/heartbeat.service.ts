@@ -147,13 +147,11 @@ export class HeartbeatService {
     checkAnswer(heartbeat, answer, this.#termSeen());
     this.#interval_ms = answer.heartbeatIntervalMs;
     await this.#remember(heartbeat, answer);
-    const deadline_ms = leaseDeadlineMs({
-      sentBoottimeMs,
-      leaseTtlMs: answer.leaseTtlMs,
-      marginMs: this.options.leaseMarginMs,
-    });
     await Promise.all(
-      answer.leases.map(({ allocation, epoch }) => this.#renew(allocation, epoch, deadline_ms)),
+      answer.leases.map(({ allocation, epoch, ttlMs: leaseTtlMs = answer.leaseTtlMs }) => {
+        const granted = { sentBoottimeMs, leaseTtlMs, marginMs: this.options.leaseMarginMs };
+        return this.#renew(allocation, epoch, leaseDeadlineMs(granted));
+      }),
     );
     for (const allocation of answer.stop) this.#stopUnwanted(allocation);
   }

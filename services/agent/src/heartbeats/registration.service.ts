@@ -4,6 +4,7 @@ import { HostRegistered, ProblemError, subjects, type HostRegister, type Labels 
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { isAbort } from '../errors.js';
 import { HOST_ABILITY, type HostAbility } from '../host/host-ability.js';
+import { Supersession } from '../host/supersession.js';
 import { Identity } from '../identity/identity.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { FactsRepository } from '../state/facts.repository.js';
@@ -35,11 +36,15 @@ export class RegistrationService {
     @Inject(HOST_FACTS) private readonly facts: HostFacts,
     private readonly db: AgentDatabase,
     private readonly remembered: FactsRepository,
+    private readonly supersession: Supersession,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  /** Tries until the scheduler has registered this incarnation. Rejects only when the signal aborts. */
+  /**
+   * Tries until the scheduler has registered this incarnation, or has said that another agent took its place: then
+   * `Supersession` tells, and nothing is tried any more. Rejects only when the signal aborts.
+   */
   async register(signal: AbortSignal): Promise<HostRegistered> {
     for (let pause_ms = pause_ms_first; ; pause_ms = Math.min(pause_ms * 2, pause_ms_max)) {
       signal.throwIfAborted();
@@ -54,9 +59,19 @@ export class RegistrationService {
       } catch (error) {
         if (isAbort(error)) throw error;
         this.#explain(error);
+        if (error instanceof ProblemError && error.code === 'host_superseded') await this.#superseded(signal);
         await this.clock.sleep(pause_ms, signal);
       }
     }
+  }
+
+  /** Asks no more: the agent ends. Rejects when it does. */
+  async #superseded(signal: AbortSignal): Promise<never> {
+    this.supersession.tell();
+    if (!signal.aborted) {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    }
+    throw new DOMException('The host was superseded.', 'AbortError');
   }
 
   async #ask(): Promise<HostRegistered> {

@@ -53,8 +53,9 @@ export class AllocationRepository {
     if (wanted.length === 0) return [];
     const rows = await tx.query<{ id: string; epoch: number; sealingKey: PlacedAllocation['sealingKey'] }[]>(
       `WITH wanted AS (
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::int[], $8::int[])
-           AS w (id, bot, account, tenant, host, generation, cpu_millis, memory_mib)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::int[], $8::int[],
+                              $10::int[])
+           AS w (id, bot, account, tenant, host, generation, cpu_millis, memory_mib, lease_ttl_ms)
          JOIN (SELECT name, sealing_key FROM scheduler.hosts WHERE state = 'ready') h ON h.name = w.host
          WHERE NOT EXISTS (SELECT 1 FROM scheduler.allocations a
                            WHERE a.account = w.account AND a.state IN (${liveStatesSql}))
@@ -64,8 +65,9 @@ export class AllocationRepository {
          RETURNING account, epoch
        ), made AS (
          INSERT INTO scheduler.allocations (id, bot, account, tenant, host, epoch, bot_generation,
-             reserved_cpu_millis, reserved_memory_mib, state, commanded_at, commands_sent)
-         SELECT w.id, w.bot, w.account, w.tenant, w.host, f.epoch, w.generation, w.cpu_millis, w.memory_mib, 'placed', $9, 1
+             reserved_cpu_millis, reserved_memory_mib, lease_ttl_ms, state, commanded_at, commands_sent)
+         SELECT w.id, w.bot, w.account, w.tenant, w.host, f.epoch, w.generation, w.cpu_millis, w.memory_mib,
+             w.lease_ttl_ms, 'placed', $9, 1
          FROM wanted w JOIN fenced f USING (account)
          ON CONFLICT (account) WHERE state IN (${liveStatesSql}) DO NOTHING
          RETURNING id, epoch
@@ -81,6 +83,7 @@ export class AllocationRepository {
         wanted.map((w) => w.cpuMillis),
         wanted.map((w) => w.memoryMiB),
         now,
+        wanted.map((w) => w.policies.leaseTtlMs ?? null),
       ],
     );
     const madeOf = new Map(rows.map((row) => [row.id, row]));

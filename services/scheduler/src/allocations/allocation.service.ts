@@ -98,14 +98,16 @@ export class AllocationService {
   }
 
   /**
-   * Declares a host down and all it had lost. Only for a host whose leases are surely over: after this the accounts
-   * are free for others. Answers the number of lost allocations, or null when the host was down already.
+   * Declares a host down, and lost what it had under leases no longer than these. Only for leases that are surely over:
+   * after this the accounts are free for others. Answers the number of lost allocations.
+   * @param leases.longestMs of those that are over
+   * @param leases.leaseTtlMs of the fleet
    */
-  async loseHost(host: string): Promise<number | null> {
+  async loseHost(host: string, leases: { longestMs: number; leaseTtlMs: number }): Promise<number> {
     return this.transaction.run(async (tx) => {
       const down = await this.hosts.markDown(tx, host);
-      if (down === null) return null;
-      const ids = await this.hosts.liveAllocations(tx, host);
+      const ids = await this.hosts.liveAllocations(tx, host, leases.longestMs, leases.leaseTtlMs);
+      if (down === null && ids.length === 0) return 0;
       const lost = await this.advances.advance(
         tx,
         ids.map((id) => ({
@@ -121,17 +123,14 @@ export class AllocationService {
         })),
         this.now(),
       );
+      const downs = down === null ? [] : [down];
       await this.outbox.events(tx, [
-        {
-          type: 'tradefleet.host.down',
+        ...downs.map(({ incarnation }) => ({
+          type: 'tradefleet.host.down' as const,
           id: host,
           actor: 'service:scheduler',
-          data: {
-            host,
-            incarnation: down.incarnation,
-            reason: 'It was not heard of for longer than its leases.',
-          },
-        },
+          data: { host, incarnation, reason: 'It was not heard of for longer than its leases.' },
+        })),
         ...lost.map((step) => ({
           type: 'tradefleet.allocation.lost' as const,
           id: step.id,

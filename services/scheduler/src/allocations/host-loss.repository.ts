@@ -14,10 +14,17 @@ export class HostLossRepository {
     return rows[0] ?? null;
   }
 
-  async liveAllocations(tx: Transaction, host: string): Promise<string[]> {
+  /** Of the host, those whose leases last no longer than this. @param leaseTtlMs of the fleet */
+  async liveAllocations(
+    tx: Transaction,
+    host: string,
+    longest_ms: number,
+    leaseTtlMs: number,
+  ): Promise<string[]> {
     const rows = await tx.query<{ id: string }[]>(
-      `SELECT id FROM scheduler.allocations WHERE host = $1 AND state IN (${liveStatesSql})`,
-      [host],
+      `SELECT id FROM scheduler.allocations WHERE host = $1 AND state IN (${liveStatesSql})
+         AND greatest(coalesce(lease_ttl_ms, 0), $3::int) <= $2`,
+      [host, longest_ms, leaseTtlMs],
     );
     return rows.map((row) => row.id);
   }

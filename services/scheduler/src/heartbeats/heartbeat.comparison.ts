@@ -18,6 +18,8 @@ export interface RecordedAllocation {
   readonly stopReason: EndReason | null;
   /** Wall clock; null while nobody wants it to end. */
   readonly stopDeadlineMs: number | null;
+  /** Of its bot's own, where it has one. */
+  readonly leaseTtlMs?: number | null;
 }
 
 /** What the database learns from the host. */

@@ -28,6 +28,7 @@ interface StandingRow {
   attempt: number;
   stop_reason: EndReason | null;
   stop_deadline_at: Date | null;
+  lease_ttl_ms: number | null;
 }
 
 /** What a heartbeat reads and writes of its host. One query answers a heartbeat that changes nothing. */
@@ -39,7 +40,7 @@ export class HeartbeatRepository {
   async standing(host: string): Promise<HostStanding | null> {
     const rows = await this.dataSource.query<StandingRow[]>(
       `SELECT l.term, h.incarnation, h.state AS host_state, h.cpu_millis, h.memory_mib, h.bots_max,
-              a.id, a.account, a.epoch, a.state, a.attempt, a.stop_reason, a.stop_deadline_at
+              a.id, a.account, a.epoch, a.state, a.attempt, a.stop_reason, a.stop_deadline_at, a.lease_ttl_ms
        FROM scheduler.leadership l
        JOIN scheduler.hosts h ON h.name = $1
        LEFT JOIN scheduler.allocations a ON a.host = h.name AND a.state IN (${liveStatesSql})`,
@@ -59,6 +60,7 @@ export class HeartbeatRepository {
               attempt: row.attempt,
               stopReason: row.stop_reason,
               stopDeadlineMs: row.stop_deadline_at?.getTime() ?? null,
+              leaseTtlMs: row.lease_ttl_ms,
             },
           ],
     );

@@ -382,6 +382,123 @@ describe('a host that is not heard', () => {
   });
 });
 
+describe('a bot with a longer lease of its own', () => {
+  const long_ms = 60_000;
+  /** 60 s, a thousandth more, and a second. */
+  const longOver_ms = 61_060;
+  const policies = Policies.parse({ leaseTtlMs: long_ms });
+  const newest = async (bot: { name: string }) => (await runtime.allocations(bot.name)).at(-1);
+
+  it('gets it in every answer, others get that of the fleet', async () => {
+    const [patient, other] = [await runtime.bot({ policies }), await runtime.bot()];
+    await runtime.pass();
+    const [long, short] = [await runtime.allocation(patient.name), await runtime.allocation(other.name)];
+    const { leases, leaseTtlMs } = await runtime.heartbeat(host, [seen(long), seen(short)]);
+    expect(leaseTtlMs).toBe(15_000);
+    expect(leases).toHaveLength(2);
+    expect(leases).toContainEqual({ allocation: long.id, epoch: 1, ttlMs: long_ms });
+    expect(leases).toContainEqual({ allocation: short.id, epoch: 1 });
+  });
+
+  it('that is shorter than the fleet has it gets that of the fleet', async () => {
+    const bot = await runtime.bot({ policies: Policies.parse({ leaseTtlMs: 10_000 }) });
+    await runtime.pass();
+    const { id } = await runtime.allocation(bot.name);
+    const { leases } = await runtime.heartbeat(host, [seen(await runtime.allocation(bot.name))]);
+    expect(leases).toEqual([{ allocation: id, epoch: 1 }]);
+  });
+
+  it('keeps its account until that is over, while those of others go with the host', async () => {
+    const [patient, other] = [await runtime.bot({ policies }), await runtime.bot()];
+    await runtime.pass();
+    const allocations = [await runtime.allocation(patient.name), await runtime.allocation(other.name)];
+    await runtime.heartbeat(
+      host,
+      allocations.map((row) => seen(row)),
+    );
+    await clock.advance(over_ms);
+    await runtime.pass();
+    expect(await stateOf(host.name)).toBe('down');
+    expect((await newest(other))?.state).toBe('lost');
+    expect((await newest(patient))?.state).toBe('running');
+    await clock.advance(longOver_ms - over_ms - 1);
+    await runtime.pass();
+    expect((await newest(patient))?.state).toBe('running');
+    await clock.advance(1);
+    await runtime.pass();
+    expect((await newest(patient))?.state).toBe('lost');
+  });
+
+  it('runs on when its host comes back within it', async () => {
+    const patient = await runtime.bot({ policies });
+    const allocation = await running(patient);
+    await clock.advance(over_ms);
+    await runtime.pass();
+    expect(await stateOf(host.name)).toBe('down');
+    const { leases } = await runtime.heartbeat(host, [seen(allocation)]);
+    expect(leases).toEqual([{ allocation: allocation.id, epoch: 1, ttlMs: long_ms }]);
+    expect(await stateOf(host.name)).toBe('ready');
+    await clock.advance(longOver_ms - 1);
+    await runtime.pass();
+    expect((await newest(patient))?.state).toBe('running');
+  });
+
+  it('is waited for by a new leader as long', async () => {
+    const patient = await runtime.bot({ policies });
+    await running(patient);
+    await clock.advance(longOver_ms * 2);
+    await runtime.leadership.resign();
+    await runtime.leadership.lead(new AbortController().signal);
+    await clock.advance(longOver_ms - 1);
+    await runtime.pass();
+    expect((await newest(patient))?.state).toBe('running');
+    await clock.advance(1);
+    await runtime.pass();
+    expect((await newest(patient))?.state).toBe('lost');
+  });
+
+  it('is not gone before that when its host leaves it out', async () => {
+    const patient = await runtime.bot({ policies });
+    await running(patient);
+    for (let n = 0; n < 20; n += 1) {
+      await clock.advance(3000);
+      await runtime.heartbeat(host);
+    }
+    expect((await newest(patient))?.state).toBe('running');
+    await clock.advance(longOver_ms - 60_000);
+    await runtime.heartbeat(host);
+    expect((await newest(patient))?.state).toBe('failed');
+  });
+});
+
+describe('a bot that waits for its host', () => {
+  it('is not placed elsewhere, and runs again on its host when that is back', async () => {
+    const bot = await runtime.bot({ policies: Policies.parse({ onHostLost: 'wait' }) });
+    const allocation = await running(bot);
+    const other = await SignedHost.create();
+    await runtime.register(other);
+    for (let n = 0; n < 10; n += 1) {
+      await clock.advance(3000);
+      await runtime.heartbeat(other);
+      await runtime.pass();
+    }
+    expect(await stateOf(host.name)).toBe('down');
+    expect(await runtime.allocations(bot.name)).toEqual([expect.objectContaining({ state: 'lost' })]);
+    // What it still has of before must be gone first.
+    expect((await runtime.heartbeat(host, [seen(allocation)])).stop).toEqual([allocation.id]);
+    await runtime.pass();
+    expect(await runtime.allocations(bot.name)).toHaveLength(1);
+    await runtime.heartbeat(host);
+    await clock.advance(60_000);
+    await runtime.heartbeat(host);
+    await runtime.heartbeat(other);
+    await runtime.pass();
+    expect((await runtime.allocations(bot.name)).at(-1)).toMatchObject({
+      ...{ host: host.name, epoch: 2, state: 'placed' },
+    });
+  });
+});
+
 describe('the check for the secrets service', () => {
   it('is true for a live allocation under its exact identity, and for nothing else', async () => {
     const bot = await runtime.bot();

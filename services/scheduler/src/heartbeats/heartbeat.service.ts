@@ -23,6 +23,7 @@ import {
 import { HeartbeatRepository, type HostStanding } from './heartbeat.repository.js';
 import { requireSameHost, type HostProof } from './host-proof.js';
 import { HostDirectory } from './host.directory.js';
+import { leaseTtlOf } from './lease.rule.js';
 import { LeaseTable } from './lease.table.js';
 import { ObservationStore } from './observation.store.js';
 
@@ -93,7 +94,7 @@ export class HeartbeatService {
       termProof,
       leaseTtlMs: this.settings.leaseTtlMs,
       heartbeatIntervalMs: this.settings.heartbeatIntervalMs,
-      leases: comparison.leases,
+      leases: this.withTheirLength(comparison.leases, standing.allocations),
       stop: comparison.stop.slice(0, 2000),
     };
   }
@@ -161,11 +162,26 @@ export class HeartbeatService {
     if (reports.length > 0 || back || changed) this.signal.wake('a heartbeat brought news');
   }
 
+  private withTheirLength(
+    leases: HeartbeatComparison['leases'],
+    allocations: readonly RecordedAllocation[],
+  ): HeartbeatAck['leases'] {
+    const ttlOf = new Map(
+      allocations.map(({ id, leaseTtlMs }) => [id, leaseTtlOf(this.settings, leaseTtlMs)]),
+    );
+    return leases.map((lease) => {
+      const ttlMs = ttlOf.get(lease.allocation) ?? this.settings.leaseTtlMs;
+      return ttlMs === this.settings.leaseTtlMs ? lease : { ...lease, ttlMs };
+    });
+  }
+
   private goneFrom(host: string, { missing }: HeartbeatComparison): RecordedAllocation[] {
+    const ownTtl = new Map(missing.map(({ id, leaseTtlMs }) => [id, leaseTtlMs]));
     const gone = new Set(
       this.leases.countMissing(
         host,
         missing.map((allocation) => allocation.id),
+        (id) => leaseTtlOf(this.settings, ownTtl.get(id)),
       ),
     );
     return missing.filter((allocation) => gone.has(allocation.id));

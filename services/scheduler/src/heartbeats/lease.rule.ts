@@ -30,3 +30,9 @@ export const leaseIsSurelyOver = (
   renewed_ms: number | null,
   leading_since_ms: number,
 ): boolean => now_ms - Math.max(renewed_ms ?? -Infinity, leading_since_ms) >= leaseSurelyOverMs(terms);
+
+/** How long the lease of one allocation lasts: its own, where that is longer than the fleet's. */
+export const leaseTtlOf = (
+  terms: Pick<LeaseTerms, 'leaseTtlMs'>,
+  own_ms: number | null | undefined,
+): number => Math.max(terms.leaseTtlMs, own_ms ?? 0);

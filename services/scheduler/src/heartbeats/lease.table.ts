@@ -103,16 +103,21 @@ export class LeaseTable {
 
   /**
    * Counts allocations the host left out of a heartbeat; those it names count from 0 again.
+   * @param ttlOf how long the lease of one lasts, where it is not as long as others
    * @returns those left out more often than allowed whose lease is over besides: the host does not have them
    */
-  countMissing(host: string, missing: readonly string[]): string[] {
+  countMissing(
+    host: string,
+    missing: readonly string[],
+    ttlOf: (allocation: string) => number = () => this.settings.leaseTtlMs,
+  ): string[] {
     const contact = this.contact(host);
     const counts = new Map(missing.map((id) => [id, (contact.missing.get(id) ?? 0) + 1]));
     contact.missing = counts;
     return missing.filter(
       (id) =>
         (counts.get(id) ?? 0) > this.settings.heartbeatsMissingMax &&
-        this.isOver(contact.renewed.get(id) ?? null),
+        this.isOver(contact.renewed.get(id) ?? null, ttlOf(id)),
     );
   }
 
@@ -123,13 +128,14 @@ export class LeaseTable {
   }
 
   /**
-   * Condemns the host when all its leases are surely over: from now on it gets no answer until `absolve`.
+   * Condemns the host when all its leases of that length are surely over: from now on it gets no answer until `absolve`.
    * @returns whether they are
    */
-  condemnIfOver(host: string): boolean {
+  condemnIfOver(host: string, leaseTtl_ms: number = this.settings.leaseTtlMs): boolean {
     const contact = this.contact(host);
+    // One that is condemned gets no answers meanwhile, but longer leases may not be over.
+    if (!this.isOver(contact.heard_ms, leaseTtl_ms)) return false;
     if (contact.condemned) return true;
-    if (!this.isOver(contact.heard_ms)) return false;
     contact.condemned = true;
     contact.condemnations += 1;
     return true;
@@ -140,8 +146,9 @@ export class LeaseTable {
     this.contact(host).condemned = false;
   }
 
-  private isOver(renewed_ms: number | null): boolean {
-    return leaseIsSurelyOver(this.settings, this.clock.monotonicMs(), renewed_ms, this.leadingSince_ms());
+  private isOver(renewed_ms: number | null, leaseTtlMs: number): boolean {
+    const terms = { ...this.settings, leaseTtlMs };
+    return leaseIsSurelyOver(terms, this.clock.monotonicMs(), renewed_ms, this.leadingSince_ms());
   }
 
   private leadingSince_ms(): number {

@@ -33,9 +33,9 @@ it('frees the accounts of a lost host although another one cannot be declared do
   const [first = '', second = ''] = hosts.map((host) => host.name).sort();
   const service = runtime.app.get(AllocationService);
   const loseHost = service.loseHost.bind(service);
-  const failing = async (host: string) => {
+  const failing: typeof loseHost = async (host, leases) => {
     if (host === first) throw new Error('its rows are locked');
-    return loseHost(host);
+    return loseHost(host, leases);
   };
   Object.assign(service, { loseHost: failing });
   await clock.advance(60_000);

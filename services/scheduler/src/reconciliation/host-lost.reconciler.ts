@@ -3,6 +3,7 @@ import { LOGGER, type Logger } from '#libs/telemetry';
 import { AllocationService } from '../allocations/allocation.service.js';
 import { LeaseTable } from '../heartbeats/lease.table.js';
 import { LeadershipLost } from '../leadership/leadership.js';
+import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
 import type { Reconciler } from './reconciler.js';
 import { ReconciliationRepository } from './reconciliation.repository.js';
 
@@ -18,14 +19,18 @@ export class HostLostReconciler implements Reconciler {
     private readonly repository: ReconciliationRepository,
     private readonly leases: LeaseTable,
     private readonly allocations: AllocationService,
+    @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   async reconcile(): Promise<boolean> {
-    for (const host of await this.repository.hostsUp()) {
-      if (!this.leases.condemnIfOver(host)) continue;
+    const done = new Set<string>();
+    // The longest leases of a host come first: where these are over, all are.
+    for (const { host, leaseTtlMs } of await this.repository.hostsToLose(this.settings.leaseTtlMs)) {
+      if (done.has(host) || !this.leases.condemnIfOver(host, leaseTtlMs)) continue;
+      done.add(host);
       try {
-        await this.lose(host);
+        await this.lose(host, leaseTtlMs);
       } catch (error) {
         if (error instanceof LeadershipLost) throw error;
         // The accounts of the hosts behind it must come free all the same.
@@ -36,9 +41,10 @@ export class HostLostReconciler implements Reconciler {
   }
 
   /** Condemned until it stands in the database: when this fails, the next pass tries again. */
-  private async lose(host: string): Promise<void> {
-    const lost = await this.allocations.loseHost(host);
+  private async lose(host: string, longestMs: number): Promise<void> {
+    const { leaseTtlMs } = this.settings;
+    const lost = await this.allocations.loseHost(host, { longestMs, leaseTtlMs });
     this.leases.absolve(host);
-    this.logger.error({ host, lost }, 'host down');
+    this.logger.error({ host, lost, leaseTtlMs: longestMs }, 'host down');
   }
 }

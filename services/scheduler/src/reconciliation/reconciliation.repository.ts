@@ -107,12 +107,21 @@ export class ReconciliationRepository {
     });
   }
 
-  /** Names of hosts that are not down. */
-  async hostsUp(): Promise<string[]> {
-    const rows = await this.dataSource.query<{ name: string }[]>(
-      `SELECT name FROM scheduler.hosts WHERE state <> 'down' ORDER BY name`,
+  /**
+   * Hosts that can be lost: those that are not down, each with the leases of the fleet, and those with live allocations
+   * of longer leases, which they may have after they are down. One row for each length, the longest first.
+   * @param leaseTtlMs of the fleet
+   */
+  async hostsToLose(leaseTtlMs: number): Promise<{ host: string; leaseTtlMs: number }[]> {
+    return this.dataSource.query<{ host: string; leaseTtlMs: number }[]>(
+      `SELECT host, ttl AS "leaseTtlMs" FROM (
+         SELECT name AS host, $1::int AS ttl FROM scheduler.hosts WHERE state <> 'down'
+         UNION
+         SELECT host, greatest(coalesce(lease_ttl_ms, 0), $1::int) FROM scheduler.allocations
+         WHERE state IN (${liveStatesSql})
+       ) AS l ORDER BY host, ttl DESC`,
+      [leaseTtlMs],
     );
-    return rows.map((row) => row.name);
   }
 
   /**
