@@ -6,6 +6,7 @@ import { MoveReason } from '../move/move.schema.js';
 import { OperationKind, OperationState } from '../operation/operation.schema.js';
 import { RolloutState } from '../rollout/rollout.schema.js';
 import { Stage } from '../runtime/runtime.catalogue.js';
+import { Priority, Quotas } from '../tenant/tenant.schema.js';
 
 export type Severity = 'info' | 'notice' | 'warning' | 'critical';
 /** How long an event is kept: trading 7 years, audit 5, errors 2, sessions 1. */
@@ -167,7 +168,12 @@ const rollout = z.strictObject({
  */
 export const eventTypes = {
   'tradefleet.tenant.created': type('notice', 'audit', tenant),
-  'tradefleet.tenant.updated': type('notice', 'audit', tenant),
+  // What it is now; a manifest changes neither.
+  'tradefleet.tenant.updated': type(
+    'notice',
+    'audit',
+    tenant.extend({ quotas: Quotas.optional(), priority: Priority.optional() }),
+  ),
   'tradefleet.account.created': type('notice', 'audit', account),
   'tradefleet.account.locked': type('warning', 'audit', account),
   'tradefleet.account.unlocked': type('warning', 'audit', account),

@@ -59,9 +59,16 @@ describe('quotas', () => {
       code: 'tenant_not_found',
     });
     const events = await harness.sql(
-      `SELECT event ->> 'type' AS type FROM scheduler.outbox WHERE event ->> 'subjectId' = $1 ORDER BY id`,
+      `SELECT event ->> 'type' AS type, body::jsonb AS data FROM scheduler.outbox
+       WHERE event ->> 'subjectId' = $1 ORDER BY id`,
       [name],
     );
+    expect(events.at(-1)?.data).toEqual({
+      tenant: name,
+      generation: 3,
+      quotas: { bots: null, cpuMillis: null, memoryMiB: 512 },
+      priority: 80,
+    });
     expect(events.map(({ type }) => type)).toEqual([
       'tradefleet.tenant.created',
       'tradefleet.tenant.updated',

@@ -44,8 +44,12 @@ export class TenantsService {
       };
       if (sameJson(before, after)) return now;
       await this.tenants.change(change.tx, name, after);
-      const data = { tenant: name, generation: now.generation + 1 };
-      await change.event('tradefleet.tenant.updated', name, data);
+      await change.event('tradefleet.tenant.updated', name, {
+        tenant: name,
+        generation: now.generation + 1,
+        quotas: after.quotas,
+        priority: after.priority,
+      });
       return await this.read(name, change.tx);
     });
   }
