@@ -2,6 +2,7 @@ import {
   runtimes,
   Stage,
   type AllocationState,
+  type AttemptExit,
   type DesiredState,
   type EndReason,
   type RuntimeName,
@@ -14,6 +15,8 @@ export interface BotTry {
   /** Of the present attempt. */
   readonly stage: Stage | null;
   readonly attempt: number;
+  /** How the attempt before ended. */
+  readonly lastExit: Pick<AttemptExit, 'reason' | 'detail'> | null;
   readonly reason: EndReason | null;
   readonly detail: string | null;
 }
@@ -57,8 +60,12 @@ export function healthOf(bot: BotNow, healthStage: Stage | null, restarts_max: n
   if (failed !== null) return { kind: 'failed', why: failed };
   if (bot.desired !== 'running' || bot.locked) return { kind: 'at-rest' };
   const restarts = bot.tries.reduce((sum, { attempt }) => sum + attempt - 1, 0);
-  if (restarts_max !== null && restarts > restarts_max)
-    return { kind: 'failed', why: `restarted ${restarts === 1 ? 'once' : `${restarts} times`} by its host` };
+  if (restarts_max !== null && restarts > restarts_max) {
+    const often = restarts === 1 ? 'once' : `${restarts} times`;
+    const last = bot.tries.find(({ lastExit }) => lastExit !== null)?.lastExit ?? null;
+    const why = last === null ? '' : ` after it ended: ${sentence(last.reason, last.detail)}`;
+    return { kind: 'failed', why: `restarted ${often} by its host${why}` };
+  }
   const [newest] = bot.tries;
   return newest !== undefined && isReady(newest, healthStage ?? lastStage(bot.runtime))
     ? { kind: 'ready', allocation: newest.allocation, attempt: newest.attempt }
@@ -69,10 +76,13 @@ export function healthOf(bot: BotNow, healthStage: Stage | null, restarts_max: n
 function failure(tries: readonly BotTry[]): string | null {
   for (const { state, reason, detail } of tries) {
     if (state !== 'failed' || (reason !== null && notItsOwnFault.has(reason))) continue;
-    return [reason ?? 'failed', detail].filter((part) => part !== null).join(': ');
+    return sentence(reason ?? 'failed', detail);
   }
   return null;
 }
+
+const sentence = (reason: string, detail: string | null): string =>
+  detail === null ? reason : `${reason}: ${detail}`;
 
 const lastStage = (runtime: RuntimeName): Stage => runtimes[runtime].stages.at(-1) ?? 'container';
 const rank = (stage: Stage): number => Stage.options.indexOf(stage);

@@ -12,6 +12,7 @@ const aTry = (over: Partial<BotTry> = {}): BotTry => ({
   state: 'running',
   stage: null,
   attempt: 1,
+  lastExit: null,
   reason: null,
   detail: null,
   ...over,
@@ -135,6 +136,11 @@ describe('a rollout that goes on', () => {
       'image-missing',
     ],
     ['is restarted', [aTry({ attempt: 2, stage: 'trade-allowed' })], 'restarted once by its host'],
+    [
+      'is restarted again and again',
+      [aTry({ attempt: 3, lastExit: { reason: 'exited', detail: 'code 1' } })],
+      'restarted 2 times by its host after it ended: exited: code 1',
+    ],
   ])('goes back when the canary %s', (_, tries, reason) => {
     const failed = decide(running(), [changing('a', tries), ...three], 100);
     expect(failed.marks).toMatchObject([{ bot: 'a', state: 'failed', reason }]);

@@ -163,7 +163,7 @@ export class RolloutRepository {
        LEFT JOIN scheduler.accounts c ON c.name = b.account
        LEFT JOIN LATERAL (
          SELECT jsonb_agg(jsonb_build_object('id', id, 'state', state, 'stage', stage, 'attempt', attempt,
-             'reason', reason, 'detail', detail) ORDER BY epoch DESC) AS list
+             'lastExit', last_exit, 'reason', reason, 'detail', detail) ORDER BY epoch DESC) AS list
          FROM (SELECT * FROM scheduler.allocations a
                WHERE a.bot = b.name AND a.bot_generation = b.generation AND a.created_at >= b.created_at
                ORDER BY a.epoch DESC LIMIT $2) newest

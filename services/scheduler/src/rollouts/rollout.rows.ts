@@ -1,5 +1,6 @@
 import type {
   AllocationState,
+  AttemptExit,
   Bot,
   DesiredState,
   EndReason,
@@ -79,6 +80,7 @@ export interface WatchedRow extends TargetRow {
         readonly state: AllocationState;
         readonly stage: Stage | null;
         readonly attempt: number;
+        readonly lastExit: AttemptExit | null;
         readonly reason: EndReason | null;
         readonly detail: string | null;
       }[]

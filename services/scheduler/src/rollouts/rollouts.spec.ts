@@ -262,7 +262,7 @@ describe('a person', () => {
     return await fleet.start({
       selector: { tenant },
       change: { version: 'v2' },
-      options: { ...options, batchSize: 2 },
+      options: { ...options, batchSize: 2, progressDeadlineMs: 10_000 },
     });
   };
 
@@ -274,7 +274,7 @@ describe('a person', () => {
     await expect(fleet.service.pause({ id: rollout.id }, asker)).rejects.toMatchObject({
       code: 'invalid_transition',
     });
-    for (let turn = 0; turn < 70; turn += 1) await fleet.turn();
+    for (let turn = 0; turn < 15; turn += 1) await fleet.turn();
     expect(await fleet.get(rollout.id)).toMatchObject({
       state: 'paused',
       progress: { healthy: 3, changing: 0, waiting: 6 },
