@@ -11,6 +11,8 @@ export const exitCodes = {
   defect: 70,
   /** It must be started again (EX_TEMPFAIL). */
   again: 75,
+  /** Another process has taken its place; starting it again would only begin the quarrel anew (EX_PROTOCOL). */
+  superseded: 76,
   /** Settings or surroundings are wrong: a person must act, starting again does not help (EX_CONFIG). */
   configuration: 78,
 } as const;

@@ -9,7 +9,9 @@ import { CommandServer } from './commands/command.server.js';
 import { DRIVER, type Driver } from './drivers/driver.js';
 import { EventPublisher } from './events/event.publisher.js';
 import { HeartbeatService } from './heartbeats/heartbeat.service.js';
+import { HostSuperseded } from './errors.js';
 import { Broker } from './host/broker.js';
+import { Supersession } from './host/supersession.js';
 import { LeaseKeeper } from './leases/lease-keeper.js';
 import { LogsServer } from './logs/logs.server.js';
 import { PreparationService } from './preparation/preparation.service.js';
@@ -22,6 +24,9 @@ const stop_ms_max = 75_000;
 const detach_ms_max = 15_000;
 /** Longest a shutdown waits for events to reach the broker; the rest is published by the next agent. */
 const flush_ms_max = 3000;
+/** Longer than any lease, and than a start waits for its first one. */
+const retire_ms_max = 120_000;
+const look_ms = 250;
 
 /**
  * The order in which an agent starts and ends stands here and nowhere else.
@@ -43,6 +48,7 @@ export class AgentLifecycle {
     private readonly commands: CommandServer,
     private readonly allocations: AllocationsService,
     private readonly preparations: PreparationService,
+    private readonly supersession: Supersession,
     private readonly upkeep: StateUpkeep,
     private readonly db: AgentDatabase,
     @Inject(DRIVER) private readonly driver: Driver,
@@ -51,8 +57,21 @@ export class AgentLifecycle {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  /** Resolves when commands are taken; rejects when the signal aborts or the start cannot succeed. */
+  /**
+   * Resolves when commands are taken; rejects when the signal aborts or the start cannot succeed.
+   * @throws HostSuperseded when another agent has registered as this host meanwhile
+   */
   async start(signal: AbortSignal): Promise<void> {
+    const superseded = this.supersession.signal;
+    try {
+      await this.#start(AbortSignal.any([signal, superseded]));
+    } catch (error) {
+      if (superseded.aborted) throw new HostSuperseded();
+      throw error;
+    }
+  }
+
+  async #start(signal: AbortSignal): Promise<void> {
     this.leases.start();
     await this.adoption.run(signal);
     this.housekeeping.start();
@@ -65,6 +84,23 @@ export class AgentLifecycle {
     this.preparations.start();
     await this.commands.start();
     this.logger.info({ host: this.config.host, allocations: this.allocations.count }, 'agent is ready');
+  }
+
+  /** Aborts when another agent has taken this one's place. */
+  get superseded(): AbortSignal {
+    return this.supersession.signal;
+  }
+
+  /**
+   * What a superseded agent does before it ends: it takes no more commands and gets no more leases, so its bots end with
+   * those they have, and it stays to see to it. Bounded.
+   */
+  async retire(): Promise<void> {
+    this.logger.fatal({ host: this.config.host }, 'another agent has taken the place of this one');
+    await this.#step('commands', this.commands.close());
+    const enough_ms = this.clock.monotonicMs() + retire_ms_max;
+    while (this.allocations.count > 0 && this.clock.monotonicMs() < enough_ms)
+      await this.clock.sleep(look_ms);
   }
 
   /** The way back. Safe at any moment of the start; a second call waits for the first. */

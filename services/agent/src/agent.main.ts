@@ -1,8 +1,8 @@
 import 'reflect-metadata';
-import { runProcess } from '#libs/process';
+import { exitCodes, runProcess, type ProcessContext, type Running } from '#libs/process';
 import { AgentConfig } from './agent.config.js';
 import { startAgent } from './agent.process.js';
-import { StartupFault } from './errors.js';
+import { HostSuperseded, StartupFault } from './errors.js';
 
 const version = '0.1.0';
 /** Longer than the longest grace of a bot and the removal of its container. */
@@ -12,7 +12,23 @@ await runProcess({
   service: 'agent',
   config: AgentConfig,
   logFields: ({ host }) => ({ host }),
-  start: async (context) => await startAgent({ ...context, version }),
+  start,
   isConfigurationFault: (error) => error instanceof StartupFault,
   shutdownMsMax: shutdown_ms_max,
 });
+
+async function start(context: ProcessContext<AgentConfig>): Promise<Running> {
+  const { logger, exit } = context;
+  const superseded = (error: unknown): never => {
+    logger.fatal({ err: error }, 'the agent was superseded');
+    return exit(exitCodes.superseded);
+  };
+  try {
+    const agent = await startAgent({ ...context, version });
+    agent.superseded.then(superseded, superseded);
+    return agent;
+  } catch (error) {
+    if (error instanceof HostSuperseded) return superseded(error);
+    throw error;
+  }
+}

@@ -41,8 +41,10 @@ import { HOST_FACTS, RegistrationService, type HostFacts } from './heartbeats/re
 import { SCHEDULER_KEYS, SignedExchange } from './heartbeats/signed-exchange.js';
 import { Broker } from './host/broker.js';
 import { HOST_ABILITY, hostAbility, measureMachine } from './host/host-ability.js';
+import { Supersession } from './host/supersession.js';
 import { Identity } from './identity/identity.js';
 import { LeaseKeeper } from './leases/lease-keeper.js';
+import { LastLogs } from './logs/last-logs.js';
 import { LogsServer } from './logs/logs.server.js';
 import { RunDirectories } from './run-files/run-directories.js';
 import { RUN_FILES } from './run-files/run-files.js';
@@ -54,6 +56,7 @@ import { CommandsRepository } from './state/commands.repository.js';
 import { FactsRepository } from './state/facts.repository.js';
 import { FencesRepository } from './state/fences.repository.js';
 import { PreparationsRepository } from './state/preparations.repository.js';
+import { LastLogsRepository } from './state/last-logs.repository.js';
 import { SparesRepository } from './state/spares.repository.js';
 import { StateUpkeep } from './state/state-upkeep.js';
 
@@ -82,6 +85,7 @@ export class AgentModule {
         ...allocations(parts),
         HeartbeatSignal,
         SignedExchange,
+        Supersession,
         RegistrationService,
         HeartbeatService,
         LeaseKeeper,
@@ -91,6 +95,7 @@ export class AgentModule {
         CommandIntake,
         CommandServer,
         EventPublisher,
+        LastLogs,
         LogsServer,
         StrayContainers,
         SpareThings,
@@ -174,6 +179,7 @@ const state = ({ config }: AgentParts): Provider[] => [
   AllocationsRepository,
   PreparationsRepository,
   SparesRepository,
+  LastLogsRepository,
   StateUpkeep,
   EventSpool,
 ];

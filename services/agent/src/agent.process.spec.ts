@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BotFile, LeaseFile, subjects, type LogsReply } from '#libs/contracts';
+import { BotFile, LeaseFile, ProblemError, subjects, type LogsReply } from '#libs/contracts';
 import { aStopCommand, startNats, waitFor, type TestNats } from '#libs/testing';
 import type { z } from 'zod';
+import { AgentLifecycle } from './agent.lifecycle.js';
 import { AgentFixture } from './testing/agent.fixture.js';
 
 describe('an agent', () => {
@@ -164,6 +165,59 @@ describe('an agent', () => {
       );
     expect((await ask(command.allocation)).lines.map((line) => line.text)).toContain('bot started');
     await expect(ask(command.id)).rejects.toMatchObject({ code: 'bot_not_found' });
+  });
+
+  it('answers with the last lines of a bot that has ended, for a while', async () => {
+    await fixture.start();
+    const command = fixture.command();
+    const { account, allocation, epoch } = command;
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(allocation, 'running');
+    await fixture.scheduler.send(aStopCommand({ host: fixture.host, account, allocation, epoch }));
+    await fixture.scheduler.heard(allocation, 'stopped');
+    await waitFor(async () => (await fixture.files(allocation)).length === 0);
+    const ask = async () =>
+      await fixture.scheduler.messaging.request<z.output<typeof LogsReply>>(
+        subjects.agentLogs(fixture.host),
+        {
+          ...{ host: fixture.host, allocation, lines: 1 },
+        },
+      );
+    expect((await ask()).lines.map((line) => line.text)).toEqual(['bot ended']);
+    await fixture.stop();
+    await fixture.start();
+    expect((await ask()).lines).toHaveLength(1);
+  });
+
+  it('takes no more commands once another agent has its place, and lets its bots end with their leases', async () => {
+    fixture.scheduler.leaseTtlMs = 2000;
+    await fixture.start();
+    const command = fixture.command();
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.allocation, 'running');
+    const lifecycle = fixture.part(AgentLifecycle);
+    fixture.scheduler.registrationRefusal = new ProblemError('host_superseded', 'Another one is here.');
+    fixture.scheduler.refusal = new ProblemError('host_not_registered', 'Register first.');
+    await waitFor(() => lifecycle.superseded.aborted);
+    const retiring = lifecycle.retire();
+    const late = fixture.command();
+    await fixture.scheduler.send(late);
+    await retiring;
+    expect(fixture.engine.ofHost(fixture.host)).toHaveLength(0);
+    expect(await fixture.scheduler.heard(command.allocation, 'failed')).toMatchObject({
+      reason: 'lease-ended',
+    });
+    await fixture.stop();
+    expect(fixture.scheduler.told(late.allocation)).toEqual([]);
+    fixture.scheduler.registrationRefusal = null;
+    fixture.scheduler.refusal = null;
+    await fixture.start();
+    await fixture.scheduler.heard(late.allocation, 'running');
+  });
+
+  it('does not start where another agent has its place', async () => {
+    fixture.scheduler.registrationRefusal = new ProblemError('host_superseded', 'Another one is here.');
+    await expect(fixture.start()).rejects.toMatchObject({ name: 'HostSuperseded' });
   });
 
   it('stops its bots when it ends, if so configured, and says so', async () => {

@@ -5,6 +5,7 @@ import { NestPinoLogger, type Logger } from '#libs/telemetry';
 import type { AgentConfig } from './agent.config.js';
 import { AgentLifecycle } from './agent.lifecycle.js';
 import { AgentModule } from './agent.module.js';
+import { HostSuperseded } from './errors.js';
 import type { Driver } from './drivers/driver.js';
 import { createDriver } from './host/driver.factory.js';
 import { Identity } from './identity/identity.js';
@@ -23,6 +24,11 @@ export interface AgentOptions {
 export interface RunningAgent {
   /** Ends in order; what becomes of the bots is `onShutdown` of the configuration. */
   stop(): Promise<void>;
+  /**
+   * Resolves, with the reason, when another agent has taken its place and this one has ended for it: it took no more
+   * commands, and its bots have ended with their leases. Pending for ever otherwise.
+   */
+  readonly superseded: Promise<HostSuperseded>;
 }
 
 /** An agent with all its parts, none of them at work yet. */
@@ -51,5 +57,17 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     await stop();
     throw error;
   }
-  return { stop };
+  return { stop, superseded: retired(lifecycle, stop) };
+}
+
+async function retired(lifecycle: AgentLifecycle, stop: () => Promise<void>): Promise<HostSuperseded> {
+  const { superseded } = lifecycle;
+  if (!superseded.aborted) {
+    await new Promise<void>((resolve) =>
+      superseded.addEventListener('abort', () => resolve(), { once: true }),
+    );
+  }
+  await lifecycle.retire();
+  await stop();
+  return new HostSuperseded();
 }

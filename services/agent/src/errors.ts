@@ -5,6 +5,18 @@ export class StartupFault extends Error {
   override readonly name = 'StartupFault';
 }
 
+/** Another agent has registered as this host. Ends the process with code 76; starting it again would help nobody. */
+export class HostSuperseded extends Error {
+  override readonly name = 'HostSuperseded';
+
+  constructor() {
+    super(
+      'Another agent has registered as this host since this one started. Find out which machine is meant; ' +
+        'give a cloned one a name and a state directory of its own.',
+    );
+  }
+}
+
 /** An attempt cannot go on. `detail` is shown and audited: one line, no secret, at most 300 characters. */
 export class AllocationFailure extends Error {
   override readonly name = 'AllocationFailure';

@@ -7,7 +7,7 @@ import { startNats, waitFor, type TestNats } from '#libs/testing';
 import type { TaskSpec } from '../drivers/driver.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { FactsRepository } from '../state/facts.repository.js';
-import { AgentFixture } from '../testing/agent.fixture.js';
+import { AgentFixture, steady } from '../testing/agent.fixture.js';
 
 describe('an agent that comes back', () => {
   let nats: TestNats;
@@ -196,6 +196,27 @@ describe('an agent that comes back', () => {
       reason: 'account-locked',
     });
     await waitFor(() => tasks().length === 0);
+  });
+
+  it('gives no second grace to what was asked to stop before it went', async () => {
+    const command = await aBotThenNoAgent();
+    const db = new AgentDatabase(join(fixture.stateDir, 'agent.sqlite'));
+    const graceMs = 600_000;
+    const askedBoottimeMs = new SystemClock().boottimeMs() - graceMs;
+    const stop = JSON.stringify({
+      reason: 'asked',
+      graceMs,
+      actor: 'user:admin',
+      detail: null,
+      askedBoottimeMs,
+    });
+    await db.commit(() =>
+      db.change('UPDATE allocations SET stop = ? WHERE id = ?', stop, command.allocation),
+    );
+    db.close();
+    // Would take its time, and have it.
+    await fixture.start({}, fixture.driver({ behaviour: () => ({ ...steady, stop_ms: 60_000 }) }));
+    expect(await fixture.scheduler.heard(command.allocation, 'stopped')).toMatchObject({ exitCode: 137 });
   });
 
   it('goes on stopping what it was stopping of its own accord when it went', async () => {

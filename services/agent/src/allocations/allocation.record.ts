@@ -8,6 +8,15 @@ export interface StopWish {
   readonly graceMs: number;
   readonly actor: string;
   readonly detail: string | null;
+  /** When it was asked for, on CLOCK_BOOTTIME: the grace counts from here, also over a restart of the agent. */
+  readonly askedBoottimeMs?: number;
+}
+
+/** What is left of the grace of a wish, milliseconds. Pure. */
+export function graceLeftMs({ graceMs, askedBoottimeMs }: StopWish, boottime_ms: number): number {
+  if (askedBoottimeMs === undefined) return graceMs;
+  // After a boot the clock begins anew: never more than was asked for.
+  return Math.min(graceMs, Math.max(0, Math.round(askedBoottimeMs + graceMs - boottime_ms)));
 }
 
 /** An allocation as this host knows it. */

@@ -12,7 +12,12 @@ import { aborted, AllocationAttempt } from './allocation.attempt.js';
 import type { AttemptEnd } from './allocation.attempts.js';
 import type { AllocationHooks, HookMemory } from './allocation.hooks.js';
 import type { AllocationJournal } from './allocation.journal.js';
-import type { AllocationRecord, StartedRecord, StopWish } from './allocation.record.js';
+import {
+  graceLeftMs,
+  type AllocationRecord,
+  type StartedRecord,
+  type StopWish,
+} from './allocation.record.js';
 import type { AllocationRestarts } from './allocation.restarts.js';
 import type { AllocationTakedown, Ending } from './allocation.takedown.js';
 import type { WorkSlots } from './work-slots.js';
@@ -120,7 +125,8 @@ export class AllocationRunner {
 
   /** Ends it as asked. A second wish can only shorten the grace. */
   stop(wish: StopWish): void {
-    const { reason, detail, graceMs, actor } = wish;
+    const { reason, detail, actor } = wish;
+    const graceMs = graceLeftMs(wish, this.tools.clock.boottimeMs());
     if (this.#interrupt({ state: 'stopped', reason, detail, exitCode: null, graceMs, actor })) return;
     this.#hurryAfter(graceMs).catch((error: unknown) => this.#failed(error));
   }

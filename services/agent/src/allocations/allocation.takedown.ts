@@ -5,6 +5,7 @@ import { LOGGER, type Logger } from '#libs/telemetry';
 import { DRIVER, type Driver, type TaskHandle, type TaskSpec, type TaskStatus } from '../drivers/driver.js';
 import { isAbort } from '../errors.js';
 import { LeaseKeeper } from '../leases/lease-keeper.js';
+import { LastLogs } from '../logs/last-logs.js';
 import { RUN_FILES, type RunFiles } from '../run-files/run-files.js';
 import { AllocationJournal } from './allocation.journal.js';
 import type { AllocationRecord, StartedRecord } from './allocation.record.js';
@@ -46,6 +47,7 @@ export class AllocationTakedown {
     @Inject(DRIVER) private readonly driver: Driver,
     private readonly journal: AllocationJournal,
     private readonly leases: LeaseKeeper,
+    private readonly lastLogs: LastLogs,
     @Inject(RUN_FILES) private readonly files: RunFiles,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -78,7 +80,7 @@ export class AllocationTakedown {
         { allocation: record.id, bot: task.bot, state: ending.state, reason, detail, exitCode },
         'allocation ended',
       );
-      if (handle !== null) await this.#certainly(record.id, signals, () => this.driver.destroy(handle));
+      if (handle !== null) await this.#remove(record.id, handle, signals);
       await this.#certainly(record.id, signals, async () => await this.files?.remove(record.id));
     } catch (error) {
       if (!isAbort(error)) this.logger.error({ err: error, allocation: record.id }, 'takedown met a defect');
@@ -103,8 +105,17 @@ export class AllocationTakedown {
       this.#kill(record, task, handle, now, { urgency: interruption, letGo: interruption }),
     );
     await killed();
-    if (handle !== null) await this.#certainly(record.id, signals, () => this.driver.destroy(handle));
+    if (handle !== null) await this.#remove(record.id, handle, signals);
     await this.#certainly(record.id, signals, async () => await this.files?.clear(record.id));
+  }
+
+  async #remove(
+    allocation: string,
+    handle: TaskHandle,
+    signals: Pick<TakedownSignals, 'letGo'>,
+  ): Promise<void> {
+    await this.lastLogs.save(handle);
+    await this.#certainly(allocation, signals, () => this.driver.destroy(handle));
   }
 
   async #announce(record: StartedRecord, ending: Ending): Promise<AllocationRecord> {

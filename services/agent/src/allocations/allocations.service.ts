@@ -112,7 +112,15 @@ export class AllocationsService {
     for (const runner of runners) {
       const { command } = runner.record;
       const graceMs = command?.stopGraceMs ?? 0;
-      runner.stop({ reason: 'asked', graceMs, actor: this.identity.actor, detail });
+      const askedBoottimeMs = this.#tools.clock.boottimeMs();
+      const wish = { reason: 'asked', graceMs, actor: this.identity.actor, detail, askedBoottimeMs } as const;
+      runner.stop(wish);
+      // Should the agent not live to see it: the next one goes on with it, and gives no second grace.
+      this.db
+        .commit(() => this.allocations.wishStop(runner.id, wish))
+        .catch((error: unknown) =>
+          this.logger.error({ err: error, allocation: runner.id }, 'wish to stop could not be recorded'),
+        );
     }
     await Promise.all(runners.map((runner) => runner.done));
   }

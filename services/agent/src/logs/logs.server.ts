@@ -7,11 +7,12 @@ import { DRIVER, DriverError, type Driver } from '../drivers/driver.js';
 import { Broker } from '../host/broker.js';
 import { listening } from '../host/listening.js';
 import { Identity } from '../identity/identity.js';
+import { LastLogs } from './last-logs.js';
 
 /** Requests for logs at a time: each reads from the engine. */
 const concurrencyMax = 4;
 
-/** Answers who asks for the last lines of a bot's output. */
+/** Answers who asks for the last lines of a bot's output, also of one that has ended lately. */
 @Injectable()
 export class LogsServer {
   #server: RequestReplyServer | null = null;
@@ -20,6 +21,7 @@ export class LogsServer {
     private readonly broker: Broker,
     private readonly identity: Identity,
     private readonly allocations: AllocationsService,
+    private readonly lastLogs: LastLogs,
     @Inject(DRIVER) private readonly driver: Driver,
   ) {}
 
@@ -48,9 +50,11 @@ export class LogsServer {
     }
     const handle = this.allocations.handleOf(allocation);
     if (handle === null) {
+      const last = this.lastLogs.read(allocation, lines);
+      if (last !== null) return { lines: last };
       throw new ProblemError(
         'bot_not_found',
-        "Ask for the bot's present allocation: this one has no container here.",
+        "Ask for the bot's present allocation: this one has no container here, and no last lines are kept of it.",
       );
     }
     try {

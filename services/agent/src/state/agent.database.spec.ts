@@ -81,7 +81,8 @@ describe('AgentDatabase', () => {
     const raw = new DatabaseSync(path);
     raw.exec('PRAGMA user_version = 1000');
     raw.close();
-    expect(() => new AgentDatabase(path)).toThrow(/newer agent/);
+    expect(() => new AgentDatabase(path)).toThrow(StartupFault);
+    expect(() => new AgentDatabase(path)).toThrow(/written by a newer agent: it has schema 1000/);
     const repaired = new DatabaseSync(path);
     repaired.exec(`PRAGMA user_version = ${schemaSteps.length}`);
     repaired.close();

@@ -26,7 +26,7 @@ export class AgentDatabase {
   #scheduled = false;
   #inWork = false;
 
-  constructor(path: string) {
+  constructor(private readonly path: string) {
     // Made by hand first: SQLite would make it readable to all.
     closeSync(openSync(path, 'a', 0o600));
     chmodSync(path, 0o600);
@@ -37,6 +37,7 @@ export class AgentDatabase {
       this.#migrate();
     } catch (cause) {
       this.#db.close();
+      if (cause instanceof StartupFault) throw cause;
       throw new StartupFault(
         `The state file ${path} cannot be used: ${oneLine(cause)}. ` +
           'End the other agent that has it open, or give this one its own state directory.',
@@ -143,7 +144,10 @@ export class AgentDatabase {
   #migrate(): void {
     const row = this.#db.prepare('PRAGMA user_version').get() as { user_version: number };
     if (row.user_version > schemaSteps.length) {
-      throw new Error('it was written by a newer agent; use that one');
+      throw new StartupFault(
+        `The state file ${this.path} was written by a newer agent: it has schema ${row.user_version}, this agent knows ` +
+          `up to ${schemaSteps.length}. Install the newer agent again; an older one would not understand what it must keep.`,
+      );
     }
     for (const [index, step] of schemaSteps.entries()) {
       if (index < row.user_version) continue;

@@ -87,5 +87,12 @@ export const schemaSteps: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   -- Images that this agent has fetched; no other is ever removed.
   CREATE TABLE fetched_images (reference TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  -- The last lines of bots that have ended, as JSON; kept_at is wall clock, milliseconds.
+  CREATE TABLE last_logs (
+    allocation TEXT PRIMARY KEY,
+    lines TEXT NOT NULL,
+    kept_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX last_logs_by_age ON last_logs (kept_at);
   `,
 ];

@@ -58,6 +58,8 @@ export class FakeScheduler {
   spoil: (answer: HeartbeatAck) => HeartbeatAck = (answer) => answer;
   /** Answers of the scheduler before it registers. */
   registerRefusals: ProblemError[] = [];
+  /** Refuses registrations with this. */
+  registrationRefusal: ProblemError | null = null;
   /** Refuses heartbeats with this. */
   refusal: ProblemError | null = null;
   password = 'correct horse battery staple';
@@ -172,6 +174,7 @@ export class FakeScheduler {
 
   async #register(body: HostRegister, context: RequestContext): Promise<SignedReply<HostRegistered>> {
     await verifySignature(context.rawBody, context.headers[signatureHeader], body.signingKey);
+    if (this.registrationRefusal !== null) throw this.registrationRefusal;
     this.registrations.push(body);
     const refusal = this.registerRefusals.shift();
     if (refusal !== undefined) throw refusal;
