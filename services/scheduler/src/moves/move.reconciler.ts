@@ -47,9 +47,10 @@ export class MoveReconciler implements Reconciler {
   ) {}
 
   async reconcile(): Promise<boolean> {
+    await this.advance();
+    // After that, so that those that have arrived make way for others at once.
     const planned = await this.planDrains();
-    const underWay = await this.moves.underWay(moves_rows_max);
-    if (underWay.length > 0) await this.advance(underWay);
+    if (planned > 0) await this.advance();
     await this.drains.tell();
     return planned === batch_rows_max;
   }
@@ -83,7 +84,9 @@ export class MoveReconciler implements Reconciler {
     return planned;
   }
 
-  private async advance(underWay: readonly MoveStanding[]): Promise<void> {
+  private async advance(): Promise<void> {
+    const underWay = await this.moves.underWay(moves_rows_max);
+    if (underWay.length === 0) return;
     const steps = this.stepsOf(underWay, await this.fleet.snapshot());
     const ends = steps.flatMap(endOf);
     if (ends.length > 0) await this.service.end(ends);
