@@ -41,6 +41,7 @@ interface SpecOptions {
   readonly memoryMib?: number;
   readonly pids?: number;
   readonly onHostLost?: Bot['policies']['onHostLost'];
+  readonly leaseTtlMs?: number;
   readonly stageTimeoutMs?: number;
   readonly unhealthyAfterMs?: number;
   readonly restart?: RestartPolicy;
@@ -230,6 +231,11 @@ function withSpec(command: Command): Command {
         'wait',
       ]),
     )
+    .option(
+      '--lease-ttl-ms <n>',
+      "how long its lease lasts, where longer than the fleet's",
+      integer(10_000, 600_000),
+    )
     .option('--stage-timeout-ms <n>', 'longest a readiness stage may take', integer(1, 3_600_000))
     .option(
       '--unhealthy-after-ms <n>',
@@ -263,6 +269,7 @@ function spec(
   });
   const policies = given({
     onHostLost: options.onHostLost,
+    leaseTtlMs: options.leaseTtlMs,
     stageTimeoutMs: options.stageTimeoutMs,
     unhealthyAfterMs: options.unhealthyAfterMs,
     restart: options.restart,

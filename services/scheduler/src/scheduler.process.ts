@@ -37,6 +37,9 @@ export interface RunningScheduler {
 const outbox_drain_ms_max = 5000;
 const outbox_look_ms = 50;
 const database_retry_ms = 500;
+/** A leader that is cut off has to notice and give up, and a standby to begin, all within a lease. */
+const ping_interval_ms = 1000;
+const cut_off_ms_max = 3000;
 
 /**
  * Starts the scheduler: the order of the steps stands here and nowhere else.
@@ -64,7 +67,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Running
     app.get(SchedulerRuntime).start();
     resignWhenCutOff({
       ...{ messaging, leadership, clock, logger },
-      patienceMs: config.leaderLeaseMs,
+      patienceMs: cut_off_ms_max,
       onResigned: onLeadershipLost,
     });
     await app.get(BrokerUpkeep).pass();
@@ -124,6 +127,7 @@ async function connect(options: SchedulerOptions, clock: Clock, signal: AbortSig
     user: natsUser,
     password: natsPassword,
     name: 'scheduler',
+    pingIntervalMs: ping_interval_ms,
     clock,
     logger: options.logger,
     signal,

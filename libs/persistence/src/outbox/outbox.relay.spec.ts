@@ -37,6 +37,18 @@ describe('OutboxRelay', () => {
     ]);
   });
 
+  it('publishes nothing while another process may, and goes on once it may itself', async () => {
+    let may = false;
+    await database.append(2);
+    const relay = database.relay(stream.publish);
+    relay.start(() => may);
+    await waitFor(() => relay.status().failures > 0, { what: 'a pass that was held back' });
+    expect(stream.stored).toEqual([]);
+    may = true;
+    await database.untilEmpty();
+    expect(stream.sequences()).toEqual([1, 2]);
+  });
+
   describe('with messages that are not events', () => {
     const later = new Date('2100-01-01T00:00:00Z');
     const aMessage = (subject: string, more: Partial<NewMessage> = {}): NewMessage => ({
