@@ -19,11 +19,11 @@ export class BotQueueRepository {
   /** Waiting is over. @param fresh those whose earlier failures were another definition's */
   async placed(tx: Transaction, bots: readonly string[], fresh: readonly string[]): Promise<void> {
     await tx.query(
-      `UPDATE scheduler.bots SET queued_reason = NULL, queued_at = NULL, retry_at = NULL,
+      `UPDATE scheduler.bots SET queued_reason = NULL, queued_at = NULL, retry_at = NULL, gave_up_at = NULL,
               failures = CASE WHEN name = ANY($2) THEN 0 ELSE failures END,
               recent_failures = CASE WHEN name = ANY($2) THEN '[]' ELSE recent_failures END
        WHERE name = ANY($1)
-         AND (queued_reason IS NOT NULL OR queued_at IS NOT NULL OR retry_at IS NOT NULL
+         AND (queued_reason IS NOT NULL OR queued_at IS NOT NULL OR retry_at IS NOT NULL OR gave_up_at IS NOT NULL
               OR (failures > 0 AND name = ANY($2)))`,
       [bots, fresh],
     );

@@ -105,7 +105,8 @@ function statusOf(
   if (allocation === null) return { phase: 'none', reason: null, ...waits };
   const ended = [allocation.reason, allocation.detail].filter((part) => part !== null).join(': ');
   const next = nextTryAt === null ? '' : `next try at ${nextTryAt.slice(0, 19)}Z`;
-  const over = gaveUpAt === null ? '' : `given up after ${failures} failures`;
+  const over =
+    gaveUpAt === null ? '' : `given up after ${failures} ${failures === 1 ? 'failure' : 'failures'}`;
   const reason = [over, next, ended].filter((part) => part !== '').join('; ');
   return {
     phase: gaveUpAt === null ? allocation.state : 'failed',

@@ -171,7 +171,7 @@ export class FleetRepository {
       `UPDATE scheduler.bots b
        SET version = n.version, parameters = n.parameters, resources = n.resources, constraints = n.constraints,
          policies = n.policies, desired = n.desired, changed_by = $2, generation = b.generation + 1, updated_at = now(),
-         failures = 0, retry_at = NULL
+         failures = 0, retry_at = NULL, recent_failures = '[]', gave_up_at = NULL
        FROM jsonb_to_recordset($1::jsonb) AS n (${botColumns})
        WHERE b.name = n.name
        RETURNING b.name, b.generation`,
@@ -189,7 +189,7 @@ export class FleetRepository {
     const [rows]: [Versioned[], number] = await tx.query(
       `UPDATE scheduler.bots
        SET desired = 'deleted', changed_by = $2, generation = generation + 1, updated_at = now(), failures = 0,
-         retry_at = NULL
+         retry_at = NULL, recent_failures = '[]', gave_up_at = NULL
        WHERE name = ANY ($1) RETURNING name, generation`,
       [changes.map((c) => c.name), by],
     );

@@ -114,6 +114,16 @@ describe('fleet.plan and fleet.apply over NATS', () => {
     ]);
   });
 
+  it('tries a bot that was given up anew when it is changed', async () => {
+    const manifest = manifestOf(1);
+    await apply(manifest);
+    const name = manifest.tenants[0]?.bots?.[0]?.name ?? '';
+    await harness.sql('UPDATE scheduler.bots SET failures = 4, gave_up_at = now() WHERE name = $1', [name]);
+    const { operation } = await apply(withBots(manifest, (bot) => ({ ...bot, parameters: { lots: 0.2 } })));
+    expect((await harness.ask('operations.get', { id: operation })).state).toBe('running');
+    expect((await harness.ask('bots.get', { name })).status).toMatchObject({ failures: 0, gaveUpAt: null });
+  });
+
   it('refuses a plan that has been overtaken, whatever overtook it, and then changes nothing', async () => {
     const overtakings: ((manifest: ManifestRequest) => Promise<unknown>)[] = [
       async (m) => await harness.ask('bots.stop', { name: m.tenants[0]?.bots?.[0]?.name ?? '' }),

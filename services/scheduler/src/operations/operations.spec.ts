@@ -86,6 +86,33 @@ describe('operations', () => {
       });
     });
 
+    it('fails when its bot is given up; one that starts or changes it afterwards does not', async () => {
+      const { bot, operation } = await harness.aBot();
+      const giveUp = async () => {
+        const ended = { state: 'failed', reason: 'exited' } as const;
+        await harness.anAllocation(bot.name, host, ended);
+        await harness.sql('UPDATE scheduler.bots SET failures = 1, gave_up_at = now() WHERE name = $1', [
+          bot.name,
+        ]);
+        await changed(bot.name);
+      };
+      await giveUp();
+      expect(await read(operation)).toMatchObject({
+        state: 'failed',
+        targets: [{ state: 'failed', reason: 'exited' }],
+      });
+      expect((await harness.ask('bots.get', { name: bot.name })).status).toMatchObject({
+        ...{ phase: 'failed', failures: 1, gaveUpAt: expect.any(String) },
+        reason: 'given up after 1 failure; exited',
+      });
+      const started = await harness.ask('bots.start', { name: bot.name });
+      expect((await read(started.operation)).state).toBe('running');
+      await giveUp();
+      const updated = await harness.ask('bots.update', { name: bot.name, parameters: { lots: 2 } });
+      expect((await read(updated.operation)).state).toBe('running');
+      expect(updated.bot.status.gaveUpAt).toBeNull();
+    });
+
     it('is superseded by a stop, which then succeeds', async () => {
       const { bot, operation } = await harness.aBot();
       const allocation = await harness.anAllocation(bot.name, host, { state: 'starting' });
