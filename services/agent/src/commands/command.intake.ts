@@ -119,6 +119,7 @@ export class CommandIntake {
       graceMs: command.graceMs,
       actor: command.actor,
       detail: null,
+      askedBoottimeMs: this.clock.boottimeMs(),
     };
     this.records.wishStop(command.allocation, wish);
     return () => {
