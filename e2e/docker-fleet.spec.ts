@@ -299,12 +299,24 @@ describe('a fleet with Docker', () => {
     }
     const { reserved, state } = await fleet.gateway.call('hosts.get', { name: from });
     expect({ bots: reserved.bots, state }).toEqual({ bots: 0, state: 'draining' });
+    await fleet.untilAudited({ host: from }, ['host.draining', 'host.drained']);
+    // Each was prepared where it went before it was stopped, and how long it did not run is known.
+    for (const { bot } of before.filter(({ host }) => host === from)) {
+      const events = await fleet.untilAudited({ bot }, [
+        'move.planned',
+        'move.switching',
+        'allocation.stopped',
+        'allocation.placed',
+        'allocation.running',
+        'bot.moved',
+      ]);
+      const moved = events.find(({ type }) => type === 'tradefleet.bot.moved')?.data;
+      expect(moved).toMatchObject({ from, to, prepared: true, why: 'drain', gapMs: expect.any(Number) });
+      const move = String(moved?.['move']);
+      await fleet.untilAudited({ move, host: to }, ['move.prepared']);
+      expect(await fleet.gateway.call('moves.get', { id: move })).toMatchObject({ state: 'done', bot });
+    }
     await fleet.gateway.call('hosts.ready', { name: from });
     await fleet.untilAudited({ host: from }, ['host.registered', 'host.draining', 'host.ready']);
-    await fleet.untilAudited({ bot: before[0]?.bot }, [
-      'allocation.stopped',
-      'allocation.placed',
-      'allocation.running',
-    ]);
   });
 });
