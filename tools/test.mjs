@@ -20,6 +20,24 @@ const steps = [
     timeout_ms: 10 * minute,
   },
   { name: 'jest', command: 'jest', args: ['--ci'], env: jestEnv, timeout_ms: 40 * minute },
+  {
+    // Every kind of fault once, and some twice. A longer run: `npm run chaos`.
+    name: 'chaos',
+    command: 'node',
+    args: [
+      'dist/chaos/src/main.js',
+      '--faults',
+      '24',
+      '--minutes',
+      '12',
+      '--seed',
+      '7',
+      '--bots',
+      '5',
+      '--optional',
+    ],
+    timeout_ms: 16 * minute,
+  },
 ];
 
 process.exitCode = (await runSteps(steps, process.argv.slice(2))) ? 0 : 1;

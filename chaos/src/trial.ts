@@ -134,6 +134,13 @@ export class Trial {
         throw new Error(`Round ${round.number} (${namesOf(round)}): ${messageOf(error)}`, { cause: error });
       }
     }
+    if (!stop.aborted) this.requireFaults();
+  }
+
+  private requireFaults(): void {
+    const { faults = 0, minutes } = this.options;
+    if (this.made.length < faults)
+      this.failures.push(`Only ${this.made.length} of ${faults} faults were made in ${minutes} minutes.`);
   }
 
   private tell(round: Round, made: readonly FaultMade[], broker: BrokerServer | null): void {

@@ -48,7 +48,7 @@ export interface PlannerOptions {
   readonly ttl_ms: number;
 }
 
-const two_at_once = 0.4;
+const two_at_once = 0.6;
 /** Of two at once: how often the second meets the host of the first one's bot, which breaks two layers of one bot. */
 const same_place = 0.6;
 const load_each_round = 0.6;
@@ -63,7 +63,7 @@ const loads: readonly { readonly name: LoadName; readonly weight: number }[] = [
 const spans: Readonly<Record<Span, readonly [number, number]>> = {
   shorter: [0.1, 0.6],
   about: [0.8, 1.4],
-  longer: [1.6, 2.4],
+  longer: [1.5, 2.1],
 };
 
 /**
