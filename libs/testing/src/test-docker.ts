@@ -7,7 +7,12 @@ export interface TestDocker {
   readonly paperImage: { readonly ref: string; readonly id: string } | null;
 }
 
-/** The Docker Engine for tests. A test that needs it fails where there is none: it never passes by skipping. */
+const unix = 'unix://';
+
+/**
+ * The Docker Engine for tests: the one that `DOCKER_HOST` names as a socket, else the one the bootstrap has found. A test
+ * that needs it fails where there is none: it never passes by skipping.
+ */
 export function testDocker(): TestDocker {
   const record = readBootstrapRecord();
   const docker = record?.docker ?? null;
@@ -16,5 +21,7 @@ export function testDocker(): TestDocker {
       'This test needs Docker and .tradefleet/bootstrap.json names none. Run `node tools/bootstrap.mjs --for test`.',
     );
   }
-  return { ...docker, paperImage: record?.images?.paper ?? null };
+  const host = process.env['DOCKER_HOST'] ?? '';
+  const socketPath = host.startsWith(unix) ? host.slice(unix.length) : docker.socketPath;
+  return { ...docker, socketPath, paperImage: record?.images?.paper ?? null };
 }
