@@ -26,13 +26,17 @@ describe('a fleet with a standby', () => {
   const clock = new SystemClock();
   let fleet: FleetHarness;
   let bots: string[];
+  /** A bot with the lease of the fleet. */
+  let usual: string;
   let before: Allocation[];
   let pids: number[];
 
   beforeAll(async () => {
     // Leases that outlive the slowest takeover of a busy machine: what is shown is who leads, not how fast it is.
-    const manifest = aManifest(manyBots(2, { policies: { leaseTtlMs: 120_000 } }));
-    bots = manifest.tenants[0]?.bots?.map(({ name }) => name) ?? [];
+    const manifest = aManifest([...manyBots(2, { policies: { leaseTtlMs: 120_000 } }), {}]);
+    const names = manifest.tenants[0]?.bots?.map(({ name }) => name) ?? [];
+    bots = names.slice(0, 2);
+    usual = names[2] ?? '';
     fleet = await FleetHarness.start({ driver: 'process', hosts: 1, schedulers: 2, manifest });
   }, 240_000);
   afterAll(async () => {
@@ -182,14 +186,43 @@ describe('a fleet with a standby', () => {
     await expectNothingHappenedToBots();
   }, 120_000);
 
-  it('survives the death of NATS', async () => {
-    const [server] = processesNaming(join(fleet.state, 'nats.conf')).filter(({ command }) =>
-      command.includes('nats-server'),
-    );
+  const natsPid = (): number => {
+    const config = join(fleet.state, 'nats.conf');
+    const server = processesNaming(config).find(({ command }) => command.includes('nats-server'));
     if (server === undefined) throw new Error('There is no nats-server.');
-    process.kill(server.pid, 'SIGKILL');
-    await waitFor(() => !isRunning(server.pid), { what: 'NATS to be dead' });
+    return server.pid;
+  };
+
+  it('survives the death of NATS', async () => {
+    const pid = natsPid();
+    process.kill(pid, 'SIGKILL');
+    await waitFor(() => !isRunning(pid), { what: 'NATS to be dead' });
     await waitFor(() => leader(), { timeoutMs: 60_000, what: 'somebody to lead' });
     await expectNothingHappenedToBots();
   }, 120_000);
+
+  it('that has no NATS for longer than a lease has its bots end, but those of longer leases, and run again', async () => {
+    const ending = await fleet.untilRuns(usual);
+    const endingPid = botPid(ending);
+    const pid = natsPid();
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await waitFor(() => !isRunning(endingPid), {
+        timeoutMs: 60_000,
+        what: 'the bot to end with its lease',
+      });
+      expect(pids.every((running) => isRunning(running))).toBe(true);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await waitFor(() => leader(), { timeoutMs: 60_000, what: 'somebody to lead' });
+    await waitFor(
+      async () => {
+        const { allocation } = (await fleet.bot(usual)).status;
+        return allocation?.state === 'running' && allocation.epoch > ending.epoch;
+      },
+      { timeoutMs: 90_000, what: 'the bot to run under another epoch' },
+    );
+    await expectNothingHappenedToBots();
+  }, 240_000);
 });
