@@ -11,6 +11,7 @@ import { EventPublisher } from './events/event.publisher.js';
 import { HeartbeatService } from './heartbeats/heartbeat.service.js';
 import { HostSuperseded } from './errors.js';
 import { Broker } from './host/broker.js';
+import { CapacityWatch } from './host/capacity.watch.js';
 import { Supersession } from './host/supersession.js';
 import { LeaseKeeper } from './leases/lease-keeper.js';
 import { LogsServer } from './logs/logs.server.js';
@@ -50,6 +51,7 @@ export class AgentLifecycle {
     private readonly preparations: PreparationService,
     private readonly supersession: Supersession,
     private readonly upkeep: StateUpkeep,
+    private readonly capacity: CapacityWatch,
     private readonly db: AgentDatabase,
     @Inject(DRIVER) private readonly driver: Driver,
     @Inject(AGENT_CONFIG) private readonly config: AgentConfig,
@@ -77,6 +79,7 @@ export class AgentLifecycle {
     this.housekeeping.start();
     await this.broker.open(signal);
     this.upkeep.start();
+    this.capacity.start();
     await this.heartbeats.start(signal);
     // Not before the host is registered: until then nobody knows the key that events are signed with.
     this.publisher.start();
@@ -123,6 +126,7 @@ export class AgentLifecycle {
     await this.#step('heartbeats', this.heartbeats.close());
     await this.#step('leases', this.leases.close());
     await this.#step('upkeep', this.upkeep.close());
+    await this.#step('capacity', this.#within(this.capacity.close(), detach_ms_max));
     await this.#step('flush', this.publisher.flush(flush_ms_max));
     await this.#step('events', this.publisher.close());
     await this.#step('NATS', this.broker.close());

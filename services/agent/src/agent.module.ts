@@ -40,6 +40,7 @@ import { HeartbeatSignal } from './heartbeats/heartbeat.signal.js';
 import { HOST_FACTS, RegistrationService, type HostFacts } from './heartbeats/registration.service.js';
 import { SCHEDULER_KEYS, SignedExchange } from './heartbeats/signed-exchange.js';
 import { Broker } from './host/broker.js';
+import { CapacityWatch, CurrentAbility, MEASURE_HOST, type MeasureHost } from './host/capacity.watch.js';
 import { HOST_ABILITY, hostAbility, measureMachine } from './host/host-ability.js';
 import { Supersession } from './host/supersession.js';
 import { Identity } from './identity/identity.js';
@@ -84,6 +85,7 @@ export class AgentModule {
         ...state(parts),
         ...allocations(parts),
         HeartbeatSignal,
+        CapacityWatch,
         SignedExchange,
         Supersession,
         RegistrationService,
@@ -155,11 +157,16 @@ const settings = ({ config, identity, driver, version }: AgentParts): Provider[]
     } satisfies SpoolOptions,
   },
   {
-    provide: HOST_ABILITY,
-    useFactory: async () => {
+    provide: MEASURE_HOST,
+    useValue: (async () => {
       const measured = await driver.fingerprint();
       return hostAbility(measured, await measureMachine(measured.driver, config.stateDir), config, version);
-    },
+    }) satisfies MeasureHost,
+  },
+  {
+    provide: HOST_ABILITY,
+    inject: [MEASURE_HOST],
+    useFactory: async (measure: MeasureHost) => new CurrentAbility(await measure()),
   },
   {
     provide: RUN_FILES,

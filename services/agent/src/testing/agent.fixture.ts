@@ -17,6 +17,7 @@ import { SimulatedEngine } from '../drivers/simulated/simulated.engine.js';
 import { EventPublisher } from '../events/event.publisher.js';
 import { HeartbeatService } from '../heartbeats/heartbeat.service.js';
 import { Broker } from '../host/broker.js';
+import { CapacityWatch } from '../host/capacity.watch.js';
 import { LeaseKeeper } from '../leases/lease-keeper.js';
 import { LogsServer } from '../logs/logs.server.js';
 import { PreparationService } from '../preparation/preparation.service.js';
@@ -135,6 +136,7 @@ export class AgentFixture {
     await app.get(HeartbeatService).close();
     await app.get(LeaseKeeper).close();
     await app.get(StateUpkeep).close();
+    await app.get(CapacityWatch).close();
     await app.get(EventPublisher).close();
     await app.get(Broker).close();
   }
