@@ -7,8 +7,8 @@ import type { HookContext } from './allocation.hook.js';
 import { runHooks } from './allocation.hooks.js';
 import type { AttemptEnd } from './allocation.attempts.js';
 import type { AllocationRecord, StartedRecord } from './allocation.record.js';
-import type { RunnerTools } from './allocation.runner.js';
 import { reasonOfExit } from './exit-reason.js';
+import type { RunnerTools } from './runner-tools.js';
 
 /** The allocation that an attempt is of. */
 export interface AttemptOwner {

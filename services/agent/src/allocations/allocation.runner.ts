@@ -1,59 +1,18 @@
-import type { Clock } from '#libs/clock';
 import type { BotObservation, EndReason } from '#libs/contracts';
-import type { Logger } from '#libs/telemetry';
-import type { Driver, TaskHandle, TaskSpec } from '../drivers/driver.js';
+import type { TaskHandle, TaskSpec } from '../drivers/driver.js';
 import { AllocationFailure, isAbort, oneLine } from '../errors.js';
-import type { HeartbeatSignal } from '../heartbeats/heartbeat.signal.js';
-import type { Identity } from '../identity/identity.js';
 import { ContainerLease } from '../leases/container-lease.js';
-import type { LeaseKeeper } from '../leases/lease-keeper.js';
-import type { RunFiles } from '../run-files/run-files.js';
 import { aborted, AllocationAttempt } from './allocation.attempt.js';
 import type { AttemptEnd } from './allocation.attempts.js';
-import type { AllocationHooks, HookMemory } from './allocation.hooks.js';
-import type { AllocationJournal } from './allocation.journal.js';
+import { foundWith, type Beginning } from './allocation.beginning.js';
 import {
   graceLeftMs,
   type AllocationRecord,
   type StartedRecord,
   type StopWish,
 } from './allocation.record.js';
-import type { AllocationRestarts } from './allocation.restarts.js';
-import type { AllocationTakedown, Ending } from './allocation.takedown.js';
-import type { WorkSlots } from './work-slots.js';
-
-/** How the work on an allocation begins. */
-export type Beginning =
-  /** With the attempt that the record names; where that is waited for, `left` is what there may be of the one before. */
-  | { readonly kind: 'run'; readonly left?: TaskHandle | null }
-  /** A restarted agent found its container alive under a live lease. */
-  | { readonly kind: 'adopted'; readonly handle: TaskHandle; readonly deadlineMs: number | null }
-  /** A restarted agent found that its bot has ended by itself, under a lease that lives. */
-  | {
-      readonly kind: 'ended';
-      readonly handle: TaskHandle | null;
-      readonly deadlineMs: number | null;
-      readonly end: AttemptEnd;
-    }
-  /** A restarted agent found that it is over, or that it must be. */
-  | { readonly kind: 'over'; readonly handle: TaskHandle | null; readonly ending: Ending };
-
-/** What a runner works with; one set for all of them. */
-export interface RunnerTools {
-  readonly driver: Driver;
-  readonly hooks: AllocationHooks;
-  readonly journal: AllocationJournal;
-  readonly memory: (allocation: string) => HookMemory;
-  readonly slots: WorkSlots;
-  readonly leases: LeaseKeeper;
-  readonly files: RunFiles;
-  readonly restarts: AllocationRestarts;
-  readonly takedown: AllocationTakedown;
-  readonly heartbeats: HeartbeatSignal;
-  readonly identity: Identity;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
+import type { Ending } from './allocation.takedown.js';
+import type { RunnerTools } from './runner-tools.js';
 
 /** Longest wait until an older allocation of the account is dead. */
 const predecessor_wait_ms_max = 60_000;
@@ -313,10 +272,4 @@ export class AllocationRunner {
     this.#interruption.abort();
     return true;
   }
-}
-
-/** The container to see to: not one that was only made for this very attempt, whose hooks go on with it or make it anew. */
-function foundWith(beginning: Beginning, { attempts }: AllocationRecord): TaskHandle | null {
-  if (beginning.kind !== 'run') return beginning.handle;
-  return attempts.dueBoottimeMs === null ? null : (beginning.left ?? null);
 }
