@@ -125,8 +125,8 @@ export class ReconciliationRepository {
   }
 
   /**
-   * Bots that should run, may, and have nothing that lives. First those that were stopped to leave a draining host:
-   * that was done because there was room. Then those that wait longest.
+   * Bots that should run, may, and have nothing that lives. First those that were stopped to move, by a rollout, or to
+   * leave a draining host: the room they had is theirs. Then those whose turn it is.
    */
   async idleBots(now: Date, rows_max: number, queueAgeing_ms: number): Promise<IdleBot[]> {
     const rows = await this.dataSource.query<
@@ -162,7 +162,10 @@ export class ReconciliationRepository {
        LEFT JOIN scheduler.moves m ON m.account = b.account AND m.state = 'switching' AND ${holdsRoomSql}
        WHERE (b.gave_up_at IS NULL AND (b.retry_at IS NULL OR b.retry_at <= $1))
           OR b.generation > coalesce(last.bot_generation, 0)
-       ORDER BY (m.id IS NOT NULL) DESC, coalesce(last.state = 'stopped' AND h.state = 'draining', false) DESC,
+       ORDER BY (m.id IS NOT NULL) DESC, EXISTS (
+                  SELECT 1 FROM scheduler.rollout_targets r
+                  WHERE r.bot = b.name AND r.active AND r.state IN ('changing', 'reverting')) DESC,
+                coalesce(last.state = 'stopped' AND h.state = 'draining', false) DESC,
                 ${queueTurnSql('$1', '$3')}, b.created_at, b.name LIMIT $2`,
       [now, rows_max, queueAgeing_ms],
     );

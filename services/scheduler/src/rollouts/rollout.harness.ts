@@ -1,6 +1,7 @@
 import {
   api,
   type ApiRequest,
+  type Bot,
   type Host,
   type ObservedAllocation,
   type Rollout,
@@ -60,8 +61,8 @@ export class RolloutFleet {
   }
 
   /** Bots that run; gives their names in order. */
-  async bots(count: number): Promise<{ tenant: string; names: string[] }> {
-    const bots = await this.runtime.bots(count);
+  async bots(count: number, over: Partial<Bot> = {}): Promise<{ tenant: string; names: string[] }> {
+    const bots = await this.runtime.bots(count, over);
     for (let turns = 0; (await this.running()) < count; turns += 1) {
       if (turns > 20) throw new Error('The bots do not run.');
       await this.turn();

@@ -155,6 +155,20 @@ describe('a rollout', () => {
     expect(updated.every(({ event }) => event?.actor === asker.actor)).toBe(true);
   });
 
+  it("in a full fleet takes nobody's place and loses none to those that wait", async () => {
+    // The host has 4000 millicores.
+    const { tenant } = await fleet.bots(8, { resources: { cpuMillis: 500, memoryMiB: 128, pids: 32 } });
+    const waiting = await fleet.runtime.bot();
+    for (let turn = 0; turn < 3; turn += 1) await fleet.turn();
+    const rollout = await fleet.start({
+      selector: { tenant },
+      change: { version: 'v2' },
+      options: { ...options, batchSize: 3 },
+    });
+    expect(await fleet.until(rollout.id, ended)).toMatchObject({ state: 'succeeded' });
+    expect(await fleet.runtime.allocations(waiting.name)).toEqual([]);
+  });
+
   it('of a broken version reverts the canary and never touches the others', async () => {
     const { tenant } = await fleet.bots(30);
     const before = await fleet.standing();
