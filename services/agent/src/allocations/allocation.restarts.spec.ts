@@ -178,6 +178,22 @@ describe('a bot that ends by itself', () => {
     expect(dataOf(allocation, 'restarting')).toMatchObject([{ reason: 'stage-timeout', stage: null }]);
   });
 
+  it('is not taken for ready by what the attempt before had said', async () => {
+    const [talking, mute] = [crashing(1, { ...crash, after_ms: 1000 }), fixture.driver({ stages: [] })];
+    const driver = new Proxy<Driver>(talking, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(name === 'start' && starts.length > 0 ? mute : target, name);
+        return value;
+      },
+    });
+    await fixture.start({}, driver);
+    const { allocation } = await run({ stageTimeoutMs: 2000, restart: { ...soon, attempts: 1 } });
+    expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({
+      ...{ reason: 'stage-timeout', attempt: 2, stage: null },
+    });
+    expect(dataOf(allocation, 'running')).toHaveLength(1);
+  });
+
   it('is begun again when it has been silent for too long after it was ready', async () => {
     await fixture.start({}, crashing(0));
     const { allocation } = await run({ unhealthyAfterMs: 1000, restart: { ...soon, attempts: 1 } });

@@ -19,7 +19,7 @@ describe('VerifyAllocationHook', () => {
     folder = await mkdtemp(join(tmpdir(), 'tradefleet-verify-'));
     db = new AgentDatabase(join(folder, 'agent.sqlite'));
     fences = new FencesRepository(db);
-    hook = new VerifyAllocationHook(fences, { runtimes: ['paper'], capacity: aCapacity() });
+    hook = new VerifyAllocationHook(fences, { runtimes: ['paper', 'paper@v2'], capacity: aCapacity() });
     await db.commit(() => fences.raise(record.account, 4));
   });
   afterEach(async () => {
@@ -43,6 +43,15 @@ describe('VerifyAllocationHook', () => {
   it('ends one whose runtime is not here', async () => {
     const context = new RecordedContext(record, undefined, { runtime: 'mt5' });
     await expect(run(context)).rejects.toMatchObject({ reason: 'start-failed' });
+  });
+
+  it('ends one whose version is not on the list of this host, whatever else is', async () => {
+    const wanted = (version: string) => new RecordedContext(record, undefined, { version });
+    await expect(run(wanted('v2'))).resolves.toBeUndefined();
+    await expect(run(wanted('v3'))).rejects.toMatchObject({
+      reason: 'start-failed',
+      message: expect.stringContaining('paper@v3'),
+    });
   });
 
   it('ends one that asks for more than the host has', async () => {
