@@ -29,14 +29,14 @@ describe('the configuration of an agent', () => {
   it('understands lists, numbers and objects', () => {
     const config = load({
       TRADEFLEET_SCHEDULER_PUBLIC_KEY: JSON.stringify([key, { ...key, x: 'B'.repeat(43) }]),
-      TRADEFLEET_IMAGES: '{"paper":"tradefleet/paper-bot:src-0123456789ab"}',
+      TRADEFLEET_IMAGES: '{"paper":"tradefleet/paper-bot:src-0123456789ab","paper@v2":"paper-bot:v2"}',
       TRADEFLEET_LABELS: '{"region":"eu"}',
       TRADEFLEET_RESERVED_MEMORY_MIB: '512',
       TRADEFLEET_RUN_ROOT_ALLOW_DISK: 'true',
     });
     expect(config.schedulerPublicKey).toHaveLength(2);
     expect(config).toMatchObject({
-      images: { paper: 'tradefleet/paper-bot:src-0123456789ab' },
+      images: { paper: 'tradefleet/paper-bot:src-0123456789ab', 'paper@v2': 'paper-bot:v2' },
       labels: { region: 'eu' },
       reservedMemoryMib: 512,
       runRootAllowDisk: true,
@@ -50,6 +50,8 @@ describe('the configuration of an agent', () => {
     ['TRADEFLEET_SCHEDULER_PUBLIC_KEY', JSON.stringify({ ...key, d: 'C'.repeat(43) })],
     ['TRADEFLEET_DRIVER', 'podman'],
     ['TRADEFLEET_IMAGES', '{"freqtrade":"x"}'],
+    ['TRADEFLEET_IMAGES', '{"paper@":"x"}'],
+    ['TRADEFLEET_IMAGES', '{"paper@v2@v3":"x"}'],
     ['TRADEFLEET_ON_SHUTDOWN', 'maybe'],
   ])('refuses %s=%s', (name, value) => {
     expect(() => load({ [name]: value })).toThrow(ConfigurationError);

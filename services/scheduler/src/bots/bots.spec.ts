@@ -56,6 +56,17 @@ describe('bots over NATS', () => {
     expect(updated.bot.parameters).toEqual({ lots: 0.2 });
   });
 
+  it('runs a bot in a version, and in the default of its host again when that is asked for', async () => {
+    const { bot } = await harness.aBot({ version: 'v2' });
+    expect(bot.version).toBe('v2');
+    const { bot: other } = await harness.ask('bots.update', { name: bot.name, parameters: { lots: 1 } });
+    expect(other).toMatchObject({ version: 'v2', generation: 2 });
+    const { bot: back } = await harness.ask('bots.update', { name: bot.name, version: null });
+    expect(back).toMatchObject({ version: null, generation: 3 });
+    const request = { name: bot.name, version: 'not/a/version' };
+    expect((await harness.refusal('bots.update', request)).code).toBe('invalid_request');
+  });
+
   it('does not count an update that changes nothing', async () => {
     const { bot } = await harness.aBot({ parameters: { lots: 0.1 }, desired: 'stopped' });
     const { bot: same, operation } = await harness.ask('bots.update', {

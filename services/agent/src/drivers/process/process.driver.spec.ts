@@ -167,6 +167,21 @@ with open("report", "w") as file: print(pid, file=file)
     await without.discard(task);
   });
 
+  it('runs the program of the version that a task names, and none that is not on its list', async () => {
+    const other = join(harness.stateDir, 'v2.py');
+    writeFileSync(other, 'open("report", "w").write("v2\\n")');
+    const both = harness.driver(host, { supervisorPaths: { 'paper@v2': other } });
+    expect((await both.fingerprint()).runtimes).toEqual(['paper', 'paper@v2']);
+    const task = harness.task('runs', { host, version: 'v2' });
+    const handle = await started(both, task);
+    expect(await reportOf(task)).toBe('v2');
+    await both.destroy(handle);
+
+    const unknown = harness.task('runs', { host, version: 'v3' });
+    await expect(started(both, unknown)).rejects.toMatchObject({ fault: 'image-missing', retry: false });
+    await both.discard(unknown);
+  });
+
   it('runs the real supervisor, which starts its bot under a lease and hands signals on', async () => {
     const home = mkdtempSync(join(tmpdir(), 'tradefleet-bot-'));
     const sources = join(repositoryRoot(), 'bot-fourni');

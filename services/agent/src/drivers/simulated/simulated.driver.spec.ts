@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { VirtualClock } from '#libs/testing';
 import { aTask } from '../contract/task.builder.js';
-import { seededBehaviour } from './behaviour.js';
+import { simulatedRuntimes, seededBehaviour } from './behaviour.js';
 import { SimulatedDriver } from './simulated.driver.js';
 
 const LONG = new AbortController().signal;
@@ -32,6 +32,15 @@ describe('seededBehaviour', () => {
     expect(share(drawn.filter(({ exit }) => exit !== null).length)).toBeCloseTo(0.5);
     for (const { start_ms } of drawn) expect(start_ms >= 100 && start_ms <= 200).toBe(true);
     expect(new Set(drawn.map(({ start_ms }) => start_ms)).size).toBeGreaterThan(80);
+  });
+});
+
+describe('simulatedRuntimes', () => {
+  it('lets bots run or exit by their version', () => {
+    const { runtimes, behaviour } = simulatedRuntimes({ paper: 'runs', 'paper@broken': 'exits' });
+    expect(runtimes).toEqual(['paper', 'paper@broken']);
+    expect(behaviour(aTask(), 1).exit).toBeNull();
+    expect(behaviour(aTask({ version: 'broken' }), 3).exit).toMatchObject({ exitCode: 70 });
   });
 });
 
