@@ -7,6 +7,7 @@ export interface ChaosArguments {
   readonly hosts: number;
   readonly bots: number;
   readonly schedulers: number;
+  readonly pairs: number;
   /** T of the leases, milliseconds. */
   readonly ttl: number;
   readonly state: string;
@@ -41,6 +42,7 @@ export function commandLine(action: (options: ChaosArguments) => Promise<void>):
     .option('--hosts <n>', 'engines and agents, each in a network of its own (2 to 6)', integer(2, 6), 3)
     .option('--bots <n>', 'bots that trade (1 to 40)', integer(1, 40), 6)
     .option('--schedulers <n>', 'one leads, the others stand by (1 to 3)', integer(1, 3), 2)
+    .option('--pairs <part>', 'how often there are two faults at once (0 to 1)', number(0, 1), 0.6)
     .option('--ttl <ms>', 'how long a lease lasts (3000 to 60000)', integer(3000, 60_000), 5000)
     .option(
       '--state <folder>',

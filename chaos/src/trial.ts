@@ -118,8 +118,8 @@ export class Trial {
     broker: BrokerServer | null,
     stop: AbortSignal,
   ): Promise<void> {
-    const { minutes, faults = Infinity, seed, hosts, ttl: ttl_ms } = this.options;
-    const planner = new FaultPlanner({ seed, hosts, bots: this.bots.length, ttl_ms });
+    const { minutes, faults = Infinity, seed, hosts, ttl: ttl_ms, pairs } = this.options;
+    const planner = new FaultPlanner({ seed, hosts, bots: this.bots.length, ttl_ms, pairs });
     const until_ms = this.clock.monotonicMs() + minutes * 60_000;
     this.progress.line(`Faults from seed ${seed}:`);
     while (this.made.length < faults && this.clock.monotonicMs() < until_ms && !stop.aborted) {

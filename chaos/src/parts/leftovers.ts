@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { z } from 'zod';
 import { Network } from '../network/network.js';
@@ -49,7 +50,8 @@ export async function removeAll(
   await endProcesses(record.folders);
   await unmount(record.folders);
   await new Network(record.id, record.block, record.hosts).remove();
-  for (const folder of record.folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  // An engine's folder has tens of thousands of files.
+  await Promise.all(record.folders.map(async (folder) => await rm(folder, { recursive: true, force: true })));
 }
 
 /**

@@ -3,7 +3,7 @@ import { faultKinds, faultNames } from './fault.catalogue.js';
 import { FaultPlanner, type PlannedFault, type Round } from './fault.planner.js';
 import { Random } from './random.js';
 
-const options = { seed: 7, hosts: 3, bots: 5, ttl_ms: 5000 };
+const options = { seed: 7, hosts: 3, bots: 5, ttl_ms: 5000, pairs: 0.6 };
 const rounds = (seed: number, count: number): Round[] => {
   const planner = new FaultPlanner({ ...options, seed });
   return Array.from({ length: count }, () => planner.next());

@@ -46,9 +46,10 @@ export interface PlannerOptions {
   readonly bots: number;
   /** T of the leases. */
   readonly ttl_ms: number;
+  /** How often there are two faults at once, 0 to 1. */
+  readonly pairs: number;
 }
 
-const two_at_once = 0.6;
 /** Of two at once: how often the second meets the host of the first one's bot, which breaks two layers of one bot. */
 const same_place = 0.6;
 const load_each_round = 0.6;
@@ -84,7 +85,7 @@ export class FaultPlanner {
   next(): Round {
     const first = this.fault(null);
     const faults = [first];
-    if (this.random.chance(two_at_once)) faults.push(this.fault(first));
+    if (this.random.chance(this.options.pairs)) faults.push(this.fault(first));
     return { number: (this.rounds += 1), faults, load: this.load() };
   }
 
