@@ -189,6 +189,18 @@ export const badInputs: readonly BadInput[] = [
     asking('operations.get', () => ({ id: newId() })),
   ),
   row(
+    'an unknown move',
+    'move_not_found',
+    /moves\.list/,
+    asking('moves.get', () => ({ id: newId() })),
+  ),
+  row(
+    'a plan to rebalance that is not the present one',
+    'stale_plan',
+    /fleet\.rebalance-plan/,
+    asking('fleet.rebalance', () => ({ version: '0'.repeat(64) })),
+  ),
+  row(
     'a drain of a host that is being drained',
     'invalid_transition',
     /hosts\.ready/,

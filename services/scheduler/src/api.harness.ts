@@ -117,8 +117,11 @@ export class ApiHarness {
       'bots',
       'hosts',
       'allocations',
+      'moves',
       'operations',
       'operation_targets',
+      'rollouts',
+      'rollout_targets',
     ];
     const rows = await Promise.all(
       [...tables, 'idempotency_keys'].map(

@@ -33,7 +33,7 @@ describe('errorsPage', () => {
       '409',
       'The fleet has changed since the plan was made',
       'no',
-      '`fleet.apply`',
+      '`fleet.apply`, `rollouts.create`, `fleet.rebalance`',
     ]);
   });
 });

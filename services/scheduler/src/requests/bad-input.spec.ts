@@ -159,6 +159,20 @@ describe('bad input over NATS', () => {
       code: 'operation_not_found',
       says: /Take the id/,
     },
+    {
+      what: 'an unknown move',
+      name: 'moves.get',
+      request: { id: newId() },
+      code: 'move_not_found',
+      says: /moves\.list/,
+    },
+    {
+      what: 'a plan to rebalance that is not the present one',
+      name: 'fleet.rebalance',
+      request: { version: '0'.repeat(64) },
+      code: 'stale_plan',
+      says: /fleet\.rebalance-plan/,
+    },
     // duplicates
     {
       what: 'a duplicate account name',
