@@ -177,6 +177,8 @@ export class BenchFleet {
     ];
     return natsServerConfig({
       ...chosen,
+      // The baselines have a stream of their own beside those of the fleet.
+      storeBytesMax: 8 * 1024 ** 3,
       users: [
         ...users.map((user) => ({
           ...{ user: natsUserName(user), password, permissions: natsPermissions(user) },
