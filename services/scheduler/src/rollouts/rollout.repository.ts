@@ -38,11 +38,10 @@ export class RolloutRepository {
     selector: RolloutSelector,
     { hold, rows_max }: { hold: boolean; rows_max: number },
   ): Promise<ChosenBot[]> {
-    return await tx.query<ChosenBot[]>(
+    const bots = await tx.query<Omit<ChosenBot, 'conflict'>[]>(
       `SELECT b.name, b.tenant, b.account, b.runtime, b.version, b.parameters, b.resources, b.constraints, b.policies,
          b.desired, b.generation, b.created_at AS "createdAt", c.locked_at IS NOT NULL AS locked,
-         EXISTS (SELECT 1 FROM scheduler.allocations a WHERE a.bot = b.name AND a.state = 'running') AS runs,
-         (SELECT t.rollout FROM scheduler.rollout_targets t WHERE t.bot = b.name AND t.active) AS conflict
+         EXISTS (SELECT 1 FROM scheduler.allocations a WHERE a.bot = b.name AND a.state = 'running') AS runs
        FROM scheduler.bots b JOIN scheduler.accounts c ON c.name = b.account
        WHERE b.desired <> 'deleted'
          AND ($1::text IS NULL OR b.tenant = $1)
@@ -61,6 +60,13 @@ export class RolloutRepository {
         rows_max,
       ],
     );
+    // A statement of its own: it sees what those have committed for whom the locks had to wait.
+    const held = await tx.query<{ bot: string; rollout: string }[]>(
+      'SELECT bot, rollout FROM scheduler.rollout_targets WHERE bot = ANY ($1) AND active',
+      [bots.map((bot) => bot.name)],
+    );
+    const rolloutOf = new Map(held.map(({ bot, rollout }) => [bot, rollout]));
+    return bots.map((bot) => ({ ...bot, conflict: rolloutOf.get(bot.name) ?? null }));
   }
 
   /** Which of these names no bot has. */
