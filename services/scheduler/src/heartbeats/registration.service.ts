@@ -91,6 +91,7 @@ export class RegistrationService {
     try {
       if (!this.admission.isOpen) await this.admission.admit(tx, host, joinToken, { replaceKey: false });
     } catch (error) {
+      if (!(error instanceof ProblemError)) throw error;
       const known = await this.repository.lock(tx, host);
       if (known !== null && isSameKey(known.signingKey, signingKey)) return known;
       throw error;
