@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SystemClock } from '#libs/clock';
+import type { StartCommand } from '#libs/contracts';
 import { aStopCommand, startNats, testDocker, uniqueName, waitFor, type TestNats } from '#libs/testing';
 import Docker from 'dockerode';
 import type { AgentConfig } from './agent.config.js';
@@ -60,6 +61,13 @@ describe('an agent with the docker driver', () => {
     await fixture.start(config, driver);
   }
 
+  async function running(): Promise<StartCommand> {
+    const command = fixture.command();
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.allocation, 'running');
+    return command;
+  }
+
   const containerOf = (allocation: string) => fixture.part(AllocationsService).handleOf(allocation)?.id ?? '';
 
   it('runs a bot in a container, adopts it after a restart and stops it', async () => {
@@ -91,6 +99,34 @@ describe('an agent with the docker driver', () => {
     await waitFor(() => !existsSync(join(runRoot, allocation)));
     await expect(docker.getContainer(id).inspect()).rejects.toMatchObject({ statusCode: 404 });
   });
+
+  it('kills a copy of a bot that somebody starts by hand, and not the bot', async () => {
+    await start();
+    const { allocation } = await running();
+    const id = containerOf(allocation);
+    const { Config } = await docker.getContainer(id).inspect();
+    const copy = await docker.createContainer({
+      ...{ name: uniqueName('copy'), Image: Config.Image, Labels: Config.Labels },
+      Entrypoint: ['/bin/sleep', '1000'],
+      HostConfig: { NetworkMode: 'none' },
+    });
+    await copy.start();
+    await waitFor(
+      async () =>
+        await copy.inspect().then(
+          () => false,
+          () => true,
+        ),
+      { timeoutMs: 30_000, what: 'the copy to be removed' },
+    );
+    expect((await docker.getContainer(id).inspect()).State.Running).toBe(true);
+    expect(fixture.scheduler.told(allocation)).not.toContain('failed');
+    await waitFor(() =>
+      fixture.scheduler.events.some(
+        (event) => event.type === 'tradefleet.host.stray-found' && event.data['container'] === copy.id,
+      ),
+    );
+  }, 60_000);
 
   it('tells of a bot that was killed from outside', async () => {
     await start();

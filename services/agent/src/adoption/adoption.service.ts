@@ -50,6 +50,8 @@ export class AdoptionService {
     const sameBoot = await this.#recogniseBoot();
     const strays: Promise<void>[] = [];
     const containers = await this.#containers(strays, signal);
+    // Before anything goes on: what is stray keeps its account from being begun.
+    strays.push(...containers.map(async (container) => await this.#removeUnowned(container)));
     for (const record of this.records.live()) {
       if (!isStarted(record)) continue;
       const [container = null, ...copies] = containers.filter(
@@ -58,7 +60,6 @@ export class AdoptionService {
       strays.push(...copies.map(async ({ handle }) => await this.#removeStray(handle, false)));
       await this.#decide(this.#withItsStop(record), container, sameBoot);
     }
-    strays.push(...containers.map(async (container) => await this.#removeUnowned(container)));
     await this.#within(Promise.all(strays), signal);
     await this.#removeLeftovers();
   }

@@ -41,9 +41,11 @@ export class HousekeepingService {
 
   start(): void {
     if (this.#loop !== null) return;
-    this.driver.events(({ kind, allocation }) => {
-      // Of its own bots it knows; only who starts one behind its back needs to be looked for.
-      if (kind === 'started' && this.allocations.handleOf(allocation) === null) this.#wake.call();
+    this.driver.events(({ kind, allocation, id }) => {
+      if (kind !== 'started') return;
+      // Its own starts it knows of: one of a bot that lives here, whose container is this one or not known yet.
+      const own = this.allocations.handleOf(allocation)?.id ?? id;
+      if (!this.allocations.has(allocation) || own !== id) this.#wake.call();
     }, this.#stop.signal);
     this.#loop = this.#run();
   }

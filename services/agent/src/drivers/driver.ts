@@ -112,6 +112,8 @@ export interface LogLine {
 export interface TaskEvent {
   readonly kind: 'started' | 'exited' | 'out-of-memory' | 'destroyed';
   readonly allocation: string;
+  /** The driver's own name for the task, where it is told. */
+  readonly id?: string;
 }
 
 /** All that `recover` has found. */

@@ -253,8 +253,8 @@ describe('the docker driver', () => {
     await waitFor(() => events.length >= 2, { timeoutMs: 30_000 });
     expect(events).toEqual(
       expect.arrayContaining([
-        { kind: 'exited', allocation: ends.allocation },
-        { kind: 'destroyed', allocation: vanishes.allocation },
+        { kind: 'exited', allocation: ends.allocation, id: handle.id },
+        { kind: 'destroyed', allocation: vanishes.allocation, id: other.id },
       ]),
     );
     controller.abort();

@@ -89,7 +89,7 @@ export class EventWatch {
     if (kind === 'destroyed') this.known?.delete(event.Actor.ID);
     else if (kind !== 'out-of-memory')
       this.known?.set(event.Actor.ID, { allocation, running: kind === 'started' });
-    this.onEvent({ kind, allocation });
+    this.onEvent({ kind, allocation, id: event.Actor.ID });
   }
 
   private async relist(): Promise<void> {
@@ -99,11 +99,11 @@ export class EventWatch {
     if (before === null) return;
     for (const [id, { allocation, running }] of now) {
       const was = before.get(id);
-      if (running && was?.running !== true) this.onEvent({ kind: 'started', allocation });
-      if (!running && was?.running === true) this.onEvent({ kind: 'exited', allocation });
+      if (running && was?.running !== true) this.onEvent({ kind: 'started', allocation, id });
+      if (!running && was?.running === true) this.onEvent({ kind: 'exited', allocation, id });
     }
     for (const [id, { allocation }] of before) {
-      if (!now.has(id)) this.onEvent({ kind: 'destroyed', allocation });
+      if (!now.has(id)) this.onEvent({ kind: 'destroyed', allocation, id });
     }
   }
 }
