@@ -56,17 +56,29 @@ export class ClientLoad {
   private async request(name: LoadName, bot: string, host: string): Promise<void> {
     const { gateway } = this;
     const more = { reason, idempotencyKey: randomUUID() };
+    const back = { reason, idempotencyKey: randomUUID() };
     switch (name) {
       case 'stop':
-        this.undo.push(async () => await this.again('bots.start', bot));
+        this.takeBack(
+          `start of ${bot}`,
+          async () => await gateway.call('bots.start', { name: bot, ...back }),
+        );
         await gateway.call('bots.stop', { name: bot, ...more });
         return;
       case 'lock':
-        this.undo.push(async () => await this.again('accounts.unlock', bot, 'account_not_locked'));
+        this.takeBack(
+          `unlock of ${bot}`,
+          async () => await gateway.call('accounts.unlock', { name: bot, ...back }),
+          'account_not_locked',
+        );
         await gateway.call('accounts.lock', { name: bot, ...more });
         return;
       case 'drain':
-        this.undo.push(async () => await this.again('hosts.ready', host, 'invalid_transition'));
+        this.takeBack(
+          `ready of ${host}`,
+          async () => await gateway.call('hosts.ready', { name: host, idempotencyKey: back.idempotencyKey }),
+          'invalid_transition',
+        );
         await gateway.call('hosts.drain', { name: host, ...more });
         return;
       case 'update': {
@@ -82,6 +94,10 @@ export class ClientLoad {
   /** Takes back what has to be, with tries until it is accepted. Throws when that takes too long. */
   async settle(): Promise<void> {
     for (const work of this.undo.splice(0)) await work();
+  }
+
+  private takeBack(what: string, call: () => Promise<unknown>, nothingToDo?: string): void {
+    this.undo.push(async () => await this.again(what, call, nothingToDo));
   }
 
   private async toggleExtra(): Promise<void> {
@@ -103,21 +119,17 @@ export class ClientLoad {
   }
 
   /** The same request until it is accepted, or has nothing to do: it is one request, however often it arrives. */
-  private async again(
-    operation: 'bots.start' | 'accounts.unlock' | 'hosts.ready',
-    name: string,
-    nothingToDo?: string,
-  ): Promise<void> {
+  private async again(what: string, call: () => Promise<unknown>, nothingToDo?: string): Promise<void> {
     const give_up_ms = this.clock.monotonicMs() + undo_ms_max;
-    const idempotencyKey = randomUUID();
     for (;;) {
       try {
-        await this.gateway.call(operation, { name, reason, idempotencyKey });
+        await call();
         return;
       } catch (error) {
         if (isProblem(error, nothingToDo)) return;
-        if (!(error instanceof ProblemError) || this.clock.monotonicMs() > give_up_ms)
-          throw new Error(`${operation} of ${name} is not accepted`, { cause: error });
+        const isLater = error instanceof ProblemError && error.code !== 'invalid_request';
+        if (!isLater || this.clock.monotonicMs() > give_up_ms)
+          throw new Error(`${what} is not accepted`, { cause: error });
       }
       await this.clock.sleep(pause_ms);
     }

@@ -3,6 +3,12 @@ import { type FaultName, faultNames, faultsNotPossible } from '../planner/fault.
 import type { ChaosResult, FaultMade } from './result.js';
 import { distributionOf, type Distribution } from './statistics.js';
 
+/**
+ * From the last order a bot may send to the first moment its account may be given away: its own margin before the end of
+ * the lease, the agent's, and the lock delay. An order that is longer under way can arrive after one of the next epoch.
+ */
+const order_slack_ms = 1000 + 1500 + 1000;
+
 /** For people. */
 export function reportOf(result: ChaosResult): string {
   const { seed, hosts, bots, schedulers, ttl_ms, elapsed_ms, rounds, faults, failures } = result;
@@ -61,7 +67,7 @@ function orderLines(result: ChaosResult): string[] {
     row(
       'orders at the broker',
       String(orders),
-      `under ${epochs} epochs; at most ${ms(result.order_ms_max)} under way`,
+      `under ${epochs} epochs; at most ${ms(result.order_ms_max)} under way, which margins cover up to ${ms(order_slack_ms)}`,
     ),
     row('overlaps', String(overlaps), 'two bots trading one account; must be 0'),
     ...result.overlapsShown.slice(0, 10).map((overlap) => `    ${JSON.stringify(overlap)}`),
