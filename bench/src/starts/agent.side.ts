@@ -93,7 +93,8 @@ export class AgentSide {
   private async until(what: string, commands: readonly StartCommand[], begin_ms: number): Promise<number> {
     const waiting = new Set(commands.map(({ allocation }) => allocation));
     const { events, messaging } = this.fixture.scheduler;
-    for (let read = 0; ; await messaging.clock.sleep(look_ms)) {
+    let read = 0;
+    for (;;) {
       for (; read < events.length; read += 1) {
         const event = events[read];
         if (event?.what === what) waiting.delete(event.entityId);
@@ -102,6 +103,7 @@ export class AgentSide {
       if (waiting.size === 0) return performance.now() - begin_ms;
       if (performance.now() - begin_ms > run_ms_max)
         throw new Error(`${waiting.size} bots are not ${what} after ${run_ms_max} ms.`);
+      await messaging.clock.sleep(look_ms);
     }
   }
 }

@@ -7,14 +7,20 @@ const parallel_max = 8;
 export async function clearEngine(docker: Docker, fleet: string): Promise<void> {
   const filters = { label: [`${label.fleet}=${fleet}`] };
   const containers = await docker.listContainers({ all: true, filters });
-  await inTurns(containers, async ({ Id }) => await docker.getContainer(Id).remove({ force: true }));
+  await inTurns(containers, async ({ Id }) => {
+    await docker.getContainer(Id).remove({ force: true });
+  });
   const networks = await docker.listNetworks({ filters });
-  await inTurns(networks, async ({ Id }) => await docker.getNetwork(Id).remove());
+  await inTurns(networks, async ({ Id }) => {
+    await docker.getNetwork(Id).remove();
+  });
   const { Volumes } = await docker.listVolumes({ filters });
-  await inTurns(Volumes, async ({ Name }) => await docker.getVolume(Name).remove());
+  await inTurns(Volumes, async ({ Name }) => {
+    await docker.getVolume(Name).remove();
+  });
 }
 
-async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
+async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const left = [...items];
   const worker = async (): Promise<void> => {
     for (let item = left.pop(); item !== undefined; item = left.pop()) await work(item);

@@ -25,6 +25,7 @@ const pool = (index: number): string => `10.206.${Math.floor(index / 32)}.${(ind
 export class RawSide {
   private readonly fleet = uniqueName('raw');
   private readonly host = uniqueName('host');
+  private closed = false;
   private readonly folder = mkdtempSync(join(tmpdir(), 'tradefleet-bench-'));
 
   constructor(
@@ -39,7 +40,7 @@ export class RawSide {
     const queue = tasks.map((task, index) => ({ task, subnet: pool(index) })).reverse();
     const begin_ms = performance.now();
     const worker = async (): Promise<void> => {
-      for (let next = queue.pop(); next !== undefined; next = queue.pop())
+      for (let next = queue.pop(); next !== undefined && !this.closed; next = queue.pop())
         await this.start(next.task, next.subnet);
     };
     await Promise.all(Array.from({ length: parallel }, worker));
@@ -51,6 +52,7 @@ export class RawSide {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     await this.clear();
     rmSync(this.folder, { recursive: true, force: true });
   }

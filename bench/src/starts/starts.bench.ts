@@ -39,7 +39,21 @@ export async function startsBench(options: StartsArguments): Promise<void> {
     { dockerSocket: socketPath, images: { paper: image.reference } },
     resources,
   );
+  const interrupted = new Promise<never>((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => reject(new Error(`Ended by ${signal}.`)));
+  });
   try {
+    const result = await Promise.race([interrupted, measure()]);
+    console.log(options.json ? JSON.stringify(result, null, 2) : `\n${reportOf(result)}`);
+  } finally {
+    progress('everything ends');
+    await agent.close();
+    await raw.close();
+    await image.remove();
+  }
+
+  async function measure(): Promise<StartsResult> {
     progress('warm-up');
     await agent.run(warm_up_containers);
     await raw.run(warm_up_containers, 2);
@@ -65,12 +79,6 @@ export async function startsBench(options: StartsArguments): Promise<void> {
       });
     }
     const { Version } = await docker.version();
-    const result: StartsResult = { engine: Version, containers, rounds: measured };
-    console.log(options.json ? JSON.stringify(result, null, 2) : `\n${reportOf(result)}`);
-  } finally {
-    progress('everything ends');
-    await agent.close();
-    await raw.close();
-    await image.remove();
+    return { engine: Version, containers, rounds: measured };
   }
 }
