@@ -4,6 +4,7 @@ import { controlBench, type ControlArguments } from './control/control.bench.js'
 import { drainBench, type DrainArguments } from './drain/drain.bench.js';
 import { memoryBench, type MemoryArguments } from './memory/memory.bench.js';
 import { rolloutBench, type RolloutArguments } from './rollout/rollout.bench.js';
+import { takeoverBench, type TakeoverArguments } from './takeover/takeover.bench.js';
 import { startsBench, type StartsArguments } from './starts/starts.bench.js';
 
 /** `npm run bench -- <what>`: measurements on the real servers, each next to what they can do at most. */
@@ -77,6 +78,18 @@ program
   .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
   .action(async (options: DrainArguments) => {
     await drainBench(options);
+  });
+
+program
+  .command('takeover')
+  .description(
+    'the leader of the local fleet that runs is killed, stopped and ended: until a standby answers',
+  )
+  .option('--state <folder>', 'state of the local fleet, from the repository', '.tradefleet')
+  .option('--rounds <n>', 'each way so often (1 to 1000)', integer(1, 1000), 10)
+  .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
+  .action(async (options: TakeoverArguments) => {
+    await takeoverBench(options);
   });
 
 program
