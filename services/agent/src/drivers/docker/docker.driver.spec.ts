@@ -178,6 +178,29 @@ describe('the docker driver', () => {
     await driver.destroy(handle);
   });
 
+  it('asks the engine for no more than it must to bring up a bot', async () => {
+    const proxy = await EngineProxy.start(harness.socketPath);
+    const proxied = harness.driver(host, { socketPath: proxy.socketPath });
+    // With the first one it learns what is there: networks, the image, the version.
+    const first = await started(proxied, harness.task('runs', { host }));
+    proxy.requests.length = 0;
+    const second = await started(proxied, harness.task('runs', { host }));
+    const controller = new AbortController();
+    const waiting = expect(proxied.wait(second, controller.signal)).rejects.toThrow('enough');
+    await waitFor(() => proxy.requests.some((request) => request.includes('/wait')));
+    expect(proxy.requests.map((request) => request.replace(/\?.*/, '').replace(second.id, 'ID'))).toEqual([
+      'POST /networks/create',
+      'POST /volumes/create',
+      'POST /containers/create',
+      'POST /containers/ID/start',
+      'POST /containers/ID/wait',
+    ]);
+    controller.abort(new Error('enough'));
+    await waiting;
+    await Promise.all([first, second].map((handle) => proxied.destroy(handle)));
+    await proxy.stop();
+  }, 60_000);
+
   it('never has more starts under way at the engine than it may', async () => {
     const proxy = await EngineProxy.start(harness.socketPath);
     const proxied = harness.driver(host, { socketPath: proxy.socketPath, startsParallelMax: 3 });
