@@ -3,8 +3,13 @@ import type { PrepareCommand } from '#libs/contracts';
 import { SigningKey } from '#libs/messaging';
 import { aPrepareCommand, startNats, waitFor, type TestNats } from '#libs/testing';
 import { DriverError, type Driver, type PrepareStep, type TaskSpec } from '../drivers/driver.js';
+import { PreparationsRepository } from '../state/preparations.repository.js';
 import { AgentFixture } from '../testing/agent.fixture.js';
-import { PreparationService, preparations_parallel_max } from './preparation.service.js';
+import {
+  PreparationService,
+  preparations_parallel_max,
+  preparations_waiting_max,
+} from './preparation.service.js';
 
 let nats: TestNats;
 let fixture: AgentFixture;
@@ -161,6 +166,30 @@ describe('a preparation', () => {
     expect(calls.filter(({ task }) => moves.has(task.allocation))).toHaveLength(preparations_parallel_max);
     open();
     for (const { move } of commands) await fixture.scheduler.heard(move, 'prepared');
+  });
+
+  it('is refused when too many wait, but for one that is known', async () => {
+    const calls: Call[] = [];
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    await fixture.start(
+      {},
+      watched(calls, async () => await gate),
+    );
+    const waiting = Array.from({ length: preparations_waiting_max }, () => prepare());
+    await Promise.all(waiting.map(async (command) => await fixture.scheduler.send(command)));
+    const preparations = fixture.part(PreparationsRepository);
+    await waitFor(() => preparations.countWanted() === preparations_waiting_max, { timeoutMs: 20_000 });
+
+    const [known = prepare()] = waiting;
+    await fixture.scheduler.send(prepare({ move: known.move, account: known.account }));
+    const beyond = prepare();
+    await fixture.scheduler.send(beyond);
+    expect(await fixture.scheduler.heard(beyond.move, 'prepare-failed')).toMatchObject({ code: 'too-many' });
+    expect(fixture.scheduler.told(known.move)).toEqual([]);
+    expect(calls).toHaveLength(preparations_parallel_max);
+    open();
+    await waitFor(() => preparations.countWanted() === 0, { timeoutMs: 20_000 });
   });
 
   it('is gone on with by the next agent of the host', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ApiHarness } from '../api.harness.js';
 import { ObservationStore } from '../heartbeats/observation.store.js';
+import { RebalanceRepository } from './rebalance.repository.js';
 
 let harness: ApiHarness;
 beforeAll(async () => {
@@ -93,6 +94,23 @@ describe('rebalancing', () => {
     const before = await harness.everything();
     expect(await harness.refusal('fleet.rebalance', { version })).toMatchObject({ code: 'stale_plan' });
     expect(await harness.everything()).toEqual(before);
+  });
+
+  it('refuses it also when a bot is told to stop while it is carried out', async () => {
+    const { version } = await harness.ask('fleet.rebalance-plan', {});
+    const repository = harness.app.get(RebalanceRepository, { strict: false });
+    const movable = repository.movable.bind(repository);
+    repository.movable = async (since) => {
+      const found = await movable(since);
+      await harness.sql(`UPDATE scheduler.allocations SET stop_requested_at = now() WHERE host = $1`, [full]);
+      return found;
+    };
+    try {
+      expect(await harness.refusal('fleet.rebalance', { version })).toMatchObject({ code: 'stale_plan' });
+    } finally {
+      repository.movable = movable;
+    }
+    expect((await harness.ask('moves.list', { host: full })).moves).toEqual([]);
   });
 
   it('leaves bots alone that have just begun to run', async () => {
