@@ -3,8 +3,10 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { aStartCommand } from '#libs/testing';
 import { StartupFault } from '../errors.js';
 import { AgentDatabase } from './agent.database.js';
+import { AllocationsRepository } from './allocations.repository.js';
 import { schemaSteps } from './agent.schema.js';
 import { FactsRepository } from './facts.repository.js';
 import { FencesRepository } from './fences.repository.js';
@@ -74,6 +76,28 @@ describe('AgentDatabase', () => {
 
   it('is of one agent only', () => {
     expect(() => new AgentDatabase(path)).toThrow(StartupFault);
+  });
+
+  it('understands the state of the first agent there was', async () => {
+    db.close();
+    await rm(path);
+    const latest = aStartCommand({ epoch: 7 });
+    const later = new Set(['version', 'restart', 'unhealthyAfterMs']);
+    const first = Object.entries(latest).filter(([field]) => !later.has(field));
+    const text = JSON.stringify(Object.fromEntries(first));
+    const raw = new DatabaseSync(path);
+    raw.exec(`${schemaSteps[0]}; PRAGMA user_version = 1`);
+    raw
+      .prepare(
+        `INSERT INTO allocations (id, account, epoch, command, state, changed_at) VALUES (?, ?, ?, ?, 'running', 0)`,
+      )
+      .run(latest.allocation, latest.account, latest.epoch, text);
+    raw.close();
+    db = new AgentDatabase(path);
+    expect(new AllocationsRepository(db).live()).toEqual([
+      expect.objectContaining({ id: latest.allocation, epoch: 7, state: 'running', stop: null }),
+    ]);
+    await db.commit(() => new FactsRepository(db).set('term', '2'));
   });
 
   it('refuses the state of a newer agent', () => {
