@@ -132,10 +132,11 @@ describe('a bot that ends by itself', () => {
   });
 
   it('is ended at once by a stop between two attempts', async () => {
-    await fixture.start({}, crashing(1));
+    await fixture.start({}, crashing(1, { ...crash, after_ms: 1000 }));
     const { account, allocation, epoch } = await run({ restart: late });
     await fixture.scheduler.heard(allocation, 'restarting');
     await waitFor(() => tasks().length === 0, { what: 'the container to go before the wait' });
+    await waitFor(() => heartbeatOf(allocation)?.attempt === 2);
     await fixture.scheduler.send(aStopCommand({ host: fixture.host, account, allocation, epoch }));
     expect(await fixture.scheduler.heard(allocation, 'stopped')).toMatchObject({
       reason: 'asked',
@@ -143,6 +144,10 @@ describe('a bot that ends by itself', () => {
     });
     expect(starts).toHaveLength(1);
     expect(await fixture.files(allocation)).toEqual([]);
+    // Nothing that the first one said was told as the word of the second.
+    const said = fixture.scheduler.heartbeats.flatMap(({ allocations }) => allocations);
+    expect(said.some(({ attempt, observation }) => attempt === 1 && observation !== null)).toBe(true);
+    expect(said.every(({ attempt, observation }) => attempt === 1 || observation === null)).toBe(true);
   });
 
   it('is ended by its lease between two attempts', async () => {

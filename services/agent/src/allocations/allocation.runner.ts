@@ -48,7 +48,7 @@ export class AllocationRunner {
   #record: StartedRecord;
   #ending: Ending | null = null;
   #attempt: AllocationAttempt | null = null;
-  /** What was found of an attempt that another agent had begun. */
+  /** What an attempt that is over has left, also one that another agent had begun. */
   #found: TaskHandle | null = null;
 
   constructor(
@@ -161,6 +161,9 @@ export class AllocationRunner {
       this.#fail(end.reason, end.detail, end.exitCode);
       return false;
     }
+    // What the attempt before has said is nothing that the next one says.
+    this.#found = this.handle;
+    this.#attempt = null;
     this.#changed(next);
     await this.#clearAndWait();
     return true;
@@ -175,7 +178,6 @@ export class AllocationRunner {
     await this.tools.takedown.clear(this.#record, this.#task(), this.handle, signal, async () => {
       await this.#lease.withdraw();
     });
-    this.#attempt = null;
     this.#found = null;
     const { clock } = this.tools;
     const { attempts, command } = this.#record;
