@@ -132,6 +132,7 @@ export class AllocationsService {
     this.#detached = true;
     const runners = [...this.#runners.values()];
     for (const runner of runners) runner.detach();
+    this.#tools.slots.close();
     await Promise.all(runners.map((runner) => runner.done));
   }
 

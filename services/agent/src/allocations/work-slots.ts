@@ -10,6 +10,7 @@ export const slot_ms_max = 20_000;
 export class WorkSlots {
   #free: number;
   readonly #queue: (() => void)[] = [];
+  readonly #lent = new Set<AbortController>();
 
   constructor(
     count: number,
@@ -25,14 +26,22 @@ export class WorkSlots {
     if (this.#free > 0) this.#free -= 1;
     else await this.#turn(signal);
     const returned = new AbortController();
+    this.#lent.add(returned);
     const giveBack = (): void => {
       if (returned.signal.aborted) return;
       returned.abort();
+      this.#lent.delete(returned);
       this.#giveBack();
     };
     // Aborted when it was given back before.
     this.clock?.sleep(slot_ms_max, returned.signal).then(giveBack, () => undefined);
     return giveBack;
+  }
+
+  /** The agent ends: no slot is looked after any more. */
+  close(): void {
+    for (const returned of this.#lent) returned.abort();
+    this.#lent.clear();
   }
 
   #giveBack(): void {
