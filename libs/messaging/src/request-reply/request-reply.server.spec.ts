@@ -87,6 +87,9 @@ async function ask(subject: string, body: string | Uint8Array, sent: Record<stri
 const tenant = (name: string): ApiResponse<'tenants.get'> => ({
   name,
   displayName: name,
+  quotas: { bots: null, cpuMillis: null, memoryMiB: null },
+  used: { bots: 0, cpuMillis: 0, memoryMiB: 0 },
+  priority: 50,
   generation: 1,
   createdAt: '2026-01-01T00:00:00.000Z',
   createdBy: 'user:test',

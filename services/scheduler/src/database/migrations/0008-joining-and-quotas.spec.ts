@@ -36,9 +36,9 @@ describe('the migration to joining and quotas', () => {
   it('gives what is there the middle priority and no quotas, there and back again', async () => {
     const migration = new JoiningAndQuotas1700000000008();
     const runner = database.createQueryRunner();
-    const policies = async () => (await database.query('SELECT policies FROM scheduler.bots')) as unknown[];
+    const policies = async () => await database.query<unknown[]>('SELECT policies FROM scheduler.bots');
     const tenants = async () =>
-      (await database.query('SELECT quota_bots, priority FROM scheduler.tenants')) as unknown[];
+      await database.query<unknown[]>('SELECT quota_bots, priority FROM scheduler.tenants');
     const now = [{ policies: expect.objectContaining({ antiAffinity: 'none', priority: 50 }) }];
     try {
       expect(await policies()).toEqual(now);
