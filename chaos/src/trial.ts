@@ -131,7 +131,7 @@ export class Trial {
         this.notMade.push(...notMade);
         this.tell(round, made, broker);
       } catch (error) {
-        if (stop.aborted) return;
+        if (error instanceof Error && error.name === 'AbortError') return;
         throw new Error(`Round ${round.number} (${namesOf(round)}): ${messageOf(error)}`, { cause: error });
       }
     }

@@ -49,7 +49,7 @@ export class FaultActions {
       case 'stop-scheduler':
         return freeze(await this.leader());
       case 'stop-nats':
-        return freeze(this.fleet.nats);
+        return freeze(this.fleet.servers.nats);
       case 'stop-postgres':
         return this.stopPostgres();
       case 'pause-container':
@@ -64,7 +64,7 @@ export class FaultActions {
       case 'kill-scheduler':
         return await kill(await this.leader());
       case 'kill-nats':
-        return await kill(this.fleet.nats);
+        return await kill(this.fleet.servers.nats);
       case 'kill-postgres':
         return await this.killPostgres();
       case 'kill-audit':
@@ -137,14 +137,14 @@ export class FaultActions {
   }
 
   private stopPostgres(): Broken {
-    this.fleet.signalPostgres('SIGSTOP');
-    return { target: 'postgres', heal: async () => this.fleet.signalPostgres('SIGCONT') };
+    this.fleet.servers.signalPostgres('SIGSTOP');
+    return { target: 'postgres', heal: async () => this.fleet.servers.signalPostgres('SIGCONT') };
   }
 
   private async killPostgres(): Promise<Broken> {
     // SIGKILL of the first process: the others see that it is gone and end.
-    await this.fleet.postgres.kill();
-    return { target: 'postgres', heal: async () => await this.fleet.postgres.restart() };
+    await this.fleet.servers.postgres.kill();
+    return { target: 'postgres', heal: async () => await this.fleet.servers.postgres.restart() };
   }
 }
 

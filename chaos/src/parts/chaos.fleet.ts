@@ -1,29 +1,21 @@
-import { join } from 'node:path';
 import { GatewayClient } from '#libs/client';
 import type { Clock } from '#libs/clock';
-import { EmbeddedPostgres, readBootstrapRecord, waitFor } from '#libs/testing';
-import { writeFileAtomically } from '../../../deploy/local/src/files.js';
+import { readBootstrapRecord, waitFor } from '#libs/testing';
 import { fleetKeys, type FleetKeys } from '../../../deploy/local/src/fleet.keys.js';
-import {
-  natsPermissions,
-  natsServerConfig,
-  natsUserName,
-} from '../../../deploy/local/src/messaging.parts.js';
 import { nodeEnvironment, nodeFlags } from '../../../deploy/local/src/node.flags.js';
 import { choosePorts, type Ports } from '../../../deploy/local/src/ports.js';
 import type { Progress } from '../../../deploy/local/src/progress.js';
 import {
   agentEnvironment,
   type Address,
-  fleetName,
   runRoot,
   serviceEnvironment,
 } from '../../../deploy/local/src/service.environment.js';
 import type { Network } from '../network/network.js';
 import { ChaosHost } from './chaos.host.js';
+import { ChaosServers } from './chaos.servers.js';
 import { command } from './command.js';
 import { Part } from './part.js';
-import { signal, treeOf } from './processes.js';
 import type { RunPaths } from './run.paths.js';
 
 export interface ChaosFleetOptions {
@@ -50,15 +42,17 @@ export class ChaosFleet {
   readonly hosts: ChaosHost[] = [];
   readonly schedulers: Part[] = [];
   private readonly services = new Map<string, Part>();
-  private nats_: Part | null = null;
-  private postgres_: EmbeddedPostgres | null = null;
+  readonly servers: ChaosServers;
 
   private constructor(
     private readonly options: ChaosFleetOptions,
     private readonly keys: FleetKeys,
     private readonly ports: Ports,
     private readonly clock: Clock,
-  ) {}
+  ) {
+    const { network, paths } = options;
+    this.servers = new ChaosServers(network.address('control'), ports, paths, keys, clock);
+  }
 
   static async prepare(options: ChaosFleetOptions, clock: Clock): Promise<ChaosFleet> {
     const schedulers = Array.from({ length: options.schedulers }, (_, n) => schedulerName(n));
@@ -83,18 +77,8 @@ export class ChaosFleet {
     });
   }
 
-  get postgres(): EmbeddedPostgres {
-    if (this.postgres_ === null) throw new Error('Postgres has not been started.');
-    return this.postgres_;
-  }
-
-  get nats(): Part {
-    if (this.nats_ === null) throw new Error('NATS has not been started.');
-    return this.nats_;
-  }
-
   get databaseUrl(): string {
-    return this.postgres.url('tradefleet');
+    return this.servers.databaseUrl;
   }
 
   service(name: string): Part {
@@ -112,12 +96,7 @@ export class ChaosFleet {
   /** Every process that is started again when it ends. */
   get parts(): Part[] {
     const hosts = this.hosts.flatMap(({ agent, dockerd }) => [agent, dockerd]);
-    return [
-      ...(this.nats_ === null ? [] : [this.nats_]),
-      ...this.schedulers,
-      ...this.services.values(),
-      ...hosts,
-    ];
+    return [...this.servers.parts, ...this.schedulers, ...this.services.values(), ...hosts];
   }
 
   /** @param afterScheduler when the database has its tables and nothing runs yet */
@@ -125,8 +104,7 @@ export class ChaosFleet {
     const { network, paths, schedulers } = this.options;
     await progress.step('network, NATS, Postgres', async () => {
       await network.create();
-      await this.startNats();
-      await this.startPostgres();
+      await this.servers.start();
     });
     stop.throwIfAborted();
     await progress.step('engines and the image', async () => await this.startEngines());
@@ -151,12 +129,6 @@ export class ChaosFleet {
     });
   }
 
-  /** SIGSTOP or SIGCONT of the server and of all its sessions. */
-  signalPostgres(name: 'SIGSTOP' | 'SIGCONT'): void {
-    const { pid } = this.postgres;
-    if (pid !== null) for (const one of treeOf(pid)) signal(one, name);
-  }
-
   /** Ends all of it; what an engine still runs after its agent has gone is removed with the engine. */
   async stop(progress: Progress): Promise<void> {
     const faults: unknown[] = [];
@@ -165,7 +137,7 @@ export class ChaosFleet {
     };
     const all = async (parts: readonly Part[]) =>
       await Promise.all(parts.map(async (part) => await part.stop()));
-    if (this.postgres_ !== null) this.signalPostgres('SIGCONT');
+    this.servers.signalPostgres('SIGCONT');
     await step(
       'stop schedulers and gateway',
       async () => await all([...this.schedulers, ...this.some(['gateway'])]),
@@ -173,8 +145,8 @@ export class ChaosFleet {
     await step('stop agents', async () => await all(this.hosts.map(({ agent }) => agent)));
     await step('stop engines', async () => await all(this.hosts.map(({ dockerd }) => dockerd)));
     await step('stop audit, secrets, NATS, Postgres', async () => {
-      await all([...this.some(['audit', 'secrets']), ...(this.nats_ === null ? [] : [this.nats_])]);
-      await this.postgres_?.stop();
+      await all(this.some(['audit', 'secrets']));
+      await this.servers.stop();
     });
     if (faults.length > 0) throw new AggregateError(faults, 'Not everything stopped as it should.');
   }
@@ -186,35 +158,6 @@ export class ChaosFleet {
   private async readyHosts(): Promise<number> {
     const { hosts } = await this.gateway.call('hosts.list', {});
     return hosts.filter(({ state }) => state === 'ready').length;
-  }
-
-  private async startNats(): Promise<void> {
-    const { network, paths } = this.options;
-    const server = readBootstrapRecord()?.natsServer;
-    if (server == null) throw new Error('There is no nats-server; run npm run chaos, which gets one.');
-    const users = this.keys.natsUsers.map(({ user, password }) => ({
-      ...{ user: natsUserName(user), password, permissions: natsPermissions(user) },
-    }));
-    const path = join(paths.fleet.state, 'nats.conf');
-    const config = {
-      host: network.address('control'),
-      port: this.ports.nats,
-      storeDir: paths.fleet.nats,
-      users,
-    };
-    writeFileAtomically(path, natsServerConfig(config));
-    this.nats_ = this.part('nats', server.path, ['-c', path], { PATH: process.env['PATH'] });
-    await this.nats_.start();
-  }
-
-  private async startPostgres(): Promise<void> {
-    const { fleet } = this.options.paths;
-    this.postgres_ = await EmbeddedPostgres.start({
-      ...{ dataDir: fleet.postgres, port: this.ports.postgres, password: this.keys.postgresPassword },
-      ...{ persistent: true, logFile: fleet.log('postgres') },
-      settings: { shared_buffers: '64MB', max_wal_size: '256MB' },
-    });
-    await this.postgres_.ensureDatabase('tradefleet');
   }
 
   private async startEngines(): Promise<void> {
@@ -280,12 +223,8 @@ export class ChaosFleet {
   }
 
   private get address(): Address {
-    return {
-      natsUrl: `nats://${this.options.network.address('control')}:${this.ports.nats}`,
-      gatewayPort: this.ports.gateway,
-      databaseUrl: this.databaseUrl,
-      auditWriterUrl: this.postgres.url('tradefleet', 'audit_writer', this.keys.auditWriterPassword),
-    };
+    const { natsUrl, databaseUrl, auditWriterUrl } = this.servers;
+    return { natsUrl, databaseUrl, auditWriterUrl, gatewayPort: this.ports.gateway };
   }
 
   /** A part that ends again and again while everything comes up will not stay up. */
@@ -320,4 +259,3 @@ export class ChaosFleet {
 const schedulerName = (index: number): string => (index === 0 ? 'scheduler' : `scheduler-${index + 1}`);
 
 export const engineRunFolder = (network: Network, host: string): string => `/run/${network.namespace(host)}`;
-export const fleetOf = (paths: RunPaths): string => fleetName(paths.fleet.state);
