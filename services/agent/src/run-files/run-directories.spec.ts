@@ -79,6 +79,21 @@ describe('RunDirectories', () => {
     expect((await readdir(join(root, allocation))).filter((name) => name.endsWith('.new'))).toEqual([]);
   });
 
+  it('clears all of an attempt but what it is told about trading, which the next one finds as it was', async () => {
+    await directories.make(bot);
+    await directories.writeCredentials(credentials);
+    const control = join(root, allocation, 'control.json');
+    const halted = { schema: 1, trading: 'halted', reason: 'a person', by: 'user:test', sequence: 7 };
+    await rm(control);
+    await writeFile(control, JSON.stringify(halted), { mode: 0o444 });
+    await directories.clear(allocation);
+    expect(await readdir(join(root, allocation))).toEqual(['control.json']);
+    await directories.make(bot);
+    expect(JSON.parse(await readFile(control, 'utf8'))).toEqual(halted);
+    expect((await readdir(join(root, allocation))).sort()).toEqual(['bot.json', 'control.json', 'out']);
+    await directories.clear(newId());
+  });
+
   it('removes what a bot has nested deeper than a path may be long', async () => {
     await directories.make(bot);
     const name = 'd'.repeat(250);
