@@ -27,7 +27,14 @@ module.exports = {
       name: 'libs-below-services',
       severity: 'error',
       from: { path: '^libs/' },
-      to: { path: '^(services|cli|deploy|bench|chaos|e2e)/' },
+      to: { path: '^(services|cli|deploy|bench|chaos|proof|e2e)/' },
+    },
+    {
+      name: 'proof-stands-above',
+      comment: 'It alone may import several services, so nothing may import it.',
+      severity: 'error',
+      from: { pathNot: '^proof/' },
+      to: { path: '^proof/' },
     },
     {
       name: 'contracts-without-framework',
@@ -52,7 +59,7 @@ module.exports = {
     only(
       'nats-only-in-messaging',
       '@nats-io',
-      '(^libs/messaging/|\\.(spec|harness)\\.ts$|/testing/|^e2e/|^bench/)',
+      '(^libs/messaging/|\\.(spec|harness)\\.ts$|/testing/|^e2e/|^bench/|^proof/)',
       'One wrapper for NATS.',
     ),
     only(
@@ -64,7 +71,7 @@ module.exports = {
     only(
       'typeorm-behind-repositories',
       'typeorm|@nestjs/typeorm|pg',
-      '(^libs/persistence/|\\.repository\\.ts$|\\.entity\\.ts$|\\.leadership\\.ts$|\\.module\\.ts$|/migrations/|/database/|\\.(spec|harness)\\.ts$|/testing/|^e2e/|^bench/)',
+      '(^libs/persistence/|\\.repository\\.ts$|\\.entity\\.ts$|\\.leadership\\.ts$|\\.module\\.ts$|/migrations/|/database/|\\.(spec|harness)\\.ts$|/testing/|^e2e/|^bench/|^proof/)',
       'Only repositories touch the database; others may name its types.',
     ),
   ],

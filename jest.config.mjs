@@ -12,6 +12,7 @@ export default {
     '<rootDir>/cli',
     '<rootDir>/deploy/local',
     '<rootDir>/chaos',
+    '<rootDir>/proof',
     '<rootDir>/e2e',
     '<rootDir>/tools',
   ],

@@ -25,6 +25,7 @@ const steps = [
       'deploy/local',
       'bench',
       'chaos',
+      'proof',
       'tools/generate',
     ],
     timeout_ms: 3 * minute,
