@@ -18,6 +18,7 @@ export interface ChaosArguments {
   readonly optional: boolean;
 }
 
+const exit_wrong_usage = 2;
 const seed_end = 2 ** 32;
 /** So long that the bot whose account was given away still trades when the next one begins, on a slow machine too. */
 const self_test_ttl_ms = 40_000;
@@ -28,6 +29,7 @@ export function commandLine(action: (options: ChaosArguments) => Promise<void>):
       'Breaks a fleet of real parts, over and over, and has a broker say whether two bots ever traded one account.',
     )
     .showHelpAfterError()
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : exit_wrong_usage))
     .option('--minutes <n>', 'make faults for as long (0.5 to 1440)', number(0.5, 1440), 10)
     .option(
       '--faults <n>',
