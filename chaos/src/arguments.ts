@@ -45,7 +45,7 @@ export function commandLine(action: (options: ChaosArguments) => Promise<void>):
     .option('--bots <n>', 'bots that trade (1 to 40)', integer(1, 40), 6)
     .option('--schedulers <n>', 'one leads, the others stand by (1 to 3)', integer(1, 3), 2)
     .option('--pairs <part>', 'how often there are two faults at once (0 to 1)', number(0, 1), 0.6)
-    .option('--ttl <ms>', 'how long a lease lasts (3000 to 60000)', integer(3000, 60_000), 5000)
+    .option('--ttl <ms>', 'how long a lease lasts (5000 to 60000)', integer(5000, 60_000), 6000)
     .option(
       '--state <folder>',
       'where logs and everything else are kept, from the repository',

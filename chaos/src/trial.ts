@@ -18,6 +18,7 @@ import type { RunPaths } from './parts/run.paths.js';
 import { FaultPlanner, type Round } from './planner/fault.planner.js';
 import type { ChaosResult, FaultMade } from './report/result.js';
 import { distributionOf } from './report/statistics.js';
+import { leaseSettings } from './rules/lease.settings.js';
 import { LeaseWatch } from './rules/lease.watch.js';
 import { leaseVerdict, type LeaseVerdict } from './rules/lease.verdict.js';
 import { installTransitionLog, readTakeovers, readTransitions } from './rules/transition.log.js';
@@ -29,12 +30,6 @@ const quiet_ms_max = 90_000;
 /** How long agents are given to publish what they have, and how often. */
 const publish_ms = 5000;
 const publish_attempts_max = 12;
-
-/** What the services are set to where a run sets nothing else; see their configurations. */
-const as_configured = {
-  ...{ agentDrift: 0.0005, agentMargin_ms: 1500, drift: 0.001, lockDelay_ms: 1000 },
-  ...{ leaderLease_ms: 5000, takeoverMargin_ms: 500 },
-};
 
 /** One run, from the first process to the verdict. */
 export class Trial {
@@ -182,7 +177,7 @@ export class Trial {
       this.failures.push('Orders arrived after all bots had stopped.');
     await this.try(async () => {
       const wallToBoot_ms = clock.boottimeMs() - clock.wallMs();
-      const rules = { ...as_configured, ttl_ms: this.options.ttl };
+      const rules = { ...leaseSettings, ttl_ms: this.options.ttl };
       const transitions = await readTransitions(fleet.databaseUrl);
       const takeovers = await readTakeovers(fleet.databaseUrl);
       this.verdict = leaseVerdict(rules, transitions, watch.deadlines, takeovers, wallToBoot_ms);

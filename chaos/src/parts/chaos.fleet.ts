@@ -12,6 +12,7 @@ import {
   serviceEnvironment,
 } from '../../../deploy/local/src/service.environment.js';
 import type { Network } from '../network/network.js';
+import { agentLeaseEnvironment, schedulerLeaseEnvironment } from '../rules/lease.settings.js';
 import { ChaosHost } from './chaos.host.js';
 import { ChaosServers } from './chaos.servers.js';
 import { command } from './command.js';
@@ -189,6 +190,7 @@ export class ChaosFleet {
         agentEntry: paths.fleet.service('agent'),
         agentEnvironment: {
           ...environment,
+          ...agentLeaseEnvironment,
           TRADEFLEET_EGRESS: 'paper',
           TRADEFLEET_CAPACITY_CPU_MILLIS: String(host_cpu_millis),
           TRADEFLEET_CAPACITY_MEMORY_MIB: String(host_memory_mib),
@@ -203,10 +205,7 @@ export class ChaosFleet {
   private async startService(service: ServiceName, name: string = service): Promise<void> {
     const { paths, ttl_ms } = this.options;
     const environment = serviceEnvironment(service, this.address, paths.fleet, this.keys, name);
-    const settings = {
-      TRADEFLEET_LEASE_TTL_MS: String(ttl_ms),
-      TRADEFLEET_HOST_JOIN: 'open',
-    };
+    const settings = { ...schedulerLeaseEnvironment(ttl_ms), TRADEFLEET_HOST_JOIN: 'open' };
     const part = this.part(name, process.execPath, [...nodeFlags(service), paths.fleet.service(service)], {
       ...environment,
       ...(service === 'scheduler' ? settings : {}),

@@ -1,13 +1,8 @@
 import Table from 'cli-table3';
 import { type FaultName, faultNames, faultsNotPossible } from '../planner/fault.catalogue.js';
+import { orderSlack_ms } from '../rules/lease.settings.js';
 import type { ChaosResult, FaultMade } from './result.js';
 import { distributionOf, type Distribution } from './statistics.js';
-
-/**
- * From the last order a bot may send to the first moment its account may be given away: its own margin before the end of
- * the lease, the agent's, and the lock delay. An order that is longer under way can arrive after one of the next epoch.
- */
-const order_slack_ms = 1000 + 1500 + 1000;
 
 /** For people. */
 export function reportOf(result: ChaosResult): string {
@@ -67,7 +62,7 @@ function orderLines(result: ChaosResult): string[] {
     row(
       'orders at the broker',
       String(orders),
-      `under ${epochs} epochs; at most ${ms(result.order_ms_max)} under way, which margins cover up to ${ms(order_slack_ms)}`,
+      `under ${epochs} epochs; at most ${ms(result.order_ms_max)} under way, which margins cover up to ${ms(orderSlack_ms)}`,
     ),
     row('overlaps', String(overlaps), 'two bots trading one account; must be 0'),
     ...result.overlapsShown.slice(0, 10).map((overlap) => `    ${JSON.stringify(overlap)}`),
