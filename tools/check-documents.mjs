@@ -20,6 +20,7 @@ const SOURCE_FOLDERS = [
   'bot-fourni',
   'bench',
   'chaos',
+  'proof',
   'e2e',
 ];
 /** Homes and workplaces; what belongs to every Linux (/run, /var, /etc, /dev, /proc) may be named. */
