@@ -21,6 +21,7 @@ const SOURCE_FOLDERS = [
   'bench',
   'chaos',
   'proof',
+  'proof',
   'e2e',
 ];
 /** Homes and workplaces; what belongs to every Linux (/run, /var, /etc, /dev, /proc) may be named. */
