@@ -1,6 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { testDocker, waitFor } from '#libs/testing';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { aTask } from '../contract/task.builder.js';
 import { NotedLog } from '../contract/driver.harness.js';
@@ -18,6 +21,29 @@ describe('an engine that is not there', () => {
     const engine = new DockerEngine('/nowhere/docker.sock');
     await expect(engine.version()).rejects.toEqual(fault('engine-unavailable'));
     await expect(engine.awaitExit('x', 'not-running', 1000)).rejects.toEqual(fault('engine-unavailable'));
+  });
+});
+
+describe('an engine that was started again', () => {
+  // As Engine 20.10 answers; every engine says the labels when it is looked at.
+  it('is asked for the labels of a volume when it leaves them out', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tradefleet-engine-'));
+    const socketPath = join(folder, 'docker.sock');
+    const server = createServer((asked, answer) => {
+      const labels = asked.url?.endsWith('/volumes/one') === true ? { a: 'b' } : null;
+      answer.setHeader('content-type', 'application/json');
+      answer.end(JSON.stringify({ Name: 'one', Labels: labels }));
+    });
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+    try {
+      expect(await new DockerEngine(socketPath).volume('one', { a: 'b' })).toMatchObject({
+        Labels: { a: 'b' },
+      });
+    } finally {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -163,7 +163,11 @@ export class DockerEngine {
     const { body } = await this.change('create a volume', 'POST', '/volumes/create', {
       body: { Name: name, Driver: 'local', Labels: labels },
     });
-    return read(answers.Volume, body, 'volume');
+    const answer = read(answers.Volume, body, 'volume');
+    if (answer.Labels != null) return answer;
+    // Of a volume older than its own start, Engine 20.10 says the labels only when it is looked at.
+    const looked = await this.look('look at a volume', `/volumes/${name}`);
+    return read(answers.Volume, looked.body, 'volume');
   }
 
   async createContainer(
