@@ -46,7 +46,9 @@ export class RetryRepository {
       const bot = bots.get(step.from.bot);
       if (isLive(step.state) || bot === undefined) return [];
       const { state, reason, from } = step;
-      const ending = { state, reason, asked: from.stopReason !== null, host: from.host };
+      // The scheduler itself ends what a host does not take up: nobody asked for that.
+      const asked = from.stopReason !== null && from.stopReason !== 'rejected';
+      const ending = { state, reason, asked, host: from.host };
       const retry = followUp(ending, bot.failures, bot.reschedule, now.getTime(), Math.random());
       return [{ bot, step, retry }];
     });
