@@ -57,7 +57,7 @@ export class AllocationAdvanceRepository {
         steps.map((s) => s.stage),
         steps.map((s) => s.reason),
         steps.map((s) => storable(s.detail)),
-        steps.map((s) => s.exitCode),
+        steps.map((s) => storableCode(s.exitCode)),
         steps.map((s) => s.ran),
         now,
         steps.map((s) => s.moved),
@@ -71,7 +71,13 @@ export class AllocationAdvanceRepository {
 }
 
 /**
- * Postgres takes no NUL. Hosts hand on what bots say, and one such word must not keep the report from being written:
- * without it none of the host's heartbeats would be answered, and all its bots would end.
+ * Postgres takes no NUL and, as JSON, no lone surrogates. Hosts hand on what bots say, and one such word must not keep
+ * the report from being written: without it none of the host's heartbeats would be answered, and all its bots would end.
  */
-const storable = (detail: string | null): string | null => detail?.replaceAll('\0', ' ') ?? null;
+const storable = (detail: string | null): string | null =>
+  detail?.replaceAll('\0', ' ').replaceAll(/\p{Cs}/gu, '\ufffd') ?? null;
+
+/** For the same reason: no system has an exit code that its column does not hold. */
+const storableCode = (exitCode: number | null): number | null =>
+  exitCode !== null && Math.abs(exitCode) <= exit_code_max ? exitCode : null;
+const exit_code_max = 2_147_483_647;

@@ -123,6 +123,20 @@ describe('events of a host', () => {
     expect(await runtime.query('SELECT failures FROM scheduler.bots')).toEqual([{ failures: 0 }]);
   });
 
+  it('are taken whatever a bot has said in them: no word of one keeps those of others from being written', async () => {
+    const detail = 'It says: \0 \ud800 and \u{1f4a5}';
+    const restarting = await host.event('tradefleet.allocation.restarting', {
+      ...data({ attempt: 2, reason: 'exited', detail, exitCode: 70 }),
+      ...{ delayMs: 1000 },
+    });
+    await project(restarting);
+    expect(rejections).toEqual([]);
+    const [row] = await runtime.query('SELECT attempt, last_exit FROM scheduler.allocations');
+    expect(row).toMatchObject({ attempt: 2, last_exit: { detail: 'It says:   \ufffd and \u{1f4a5}' } });
+    await project(await event('failed', { reason: 'exited', detail, exitCode: 2 ** 40 }));
+    expect(await now()).toMatchObject({ state: 'failed', exit_code: null });
+  });
+
   it('of one that has ended change nothing', async () => {
     await project(await event('failed', { reason: 'exited' }));
     await project(await event('running'), await event('stopped', { reason: 'asked' }));
