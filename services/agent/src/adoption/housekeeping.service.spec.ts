@@ -105,4 +105,17 @@ describe('housekeeping', () => {
       events.findIndex((event) => event.entityId === allocation && event.what === what);
     expect(at(stranger.allocation, 'failed')).toBeLessThan(at(next.allocation, 'preparing'));
   }, 60_000);
+
+  it('says nothing of the end of one whose command has come while it was being killed', async () => {
+    const stranger = await aStranger();
+    const { driver, relent } = unkillable((task) => task.id === tasks()[0]?.id);
+    await fixture.start({}, driver);
+    const { allocation, account, tenant, bot, epoch } = stranger;
+    await fixture.scheduler.send(fixture.command({ allocation, account, tenant, bot, epoch }));
+    await fixture.scheduler.heard(allocation, 'accepted');
+    relent();
+    await fixture.scheduler.heard(allocation, 'running');
+    expect(fixture.scheduler.told(allocation)).not.toContain('failed');
+    expect(tasks()).toHaveLength(1);
+  }, 60_000);
 });

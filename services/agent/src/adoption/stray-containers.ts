@@ -165,6 +165,8 @@ export class StrayContainers {
     const reason = 'unknown-to-host';
     const detail = 'The agent found its container and knew nothing of it.';
     await this.db.commit(() => {
+      // Its command has come while it was being killed: an end told now would give away what is about to be started.
+      if (this.records.get(allocation) !== null) return;
       this.records.save(
         {
           ...{ id: allocation, account, epoch, command: null, state, stage: null, attempts: firstAttempt },
