@@ -58,6 +58,13 @@ interface RequestRow {
 const requestColumns = `b.name AS bot, b.tenant, b.runtime, b.version, b.resources, b.constraints,
   b.policies->>'antiAffinity' AS "antiAffinity"`;
 
+/**
+ * Whether the bot goes back to the host it was on, where its volume is: when only its definition has changed, and when
+ * it has waited for that host to come back. One that failed there, or was lost with it, has no reason to.
+ */
+const staysOn = (bot: Pick<IdleBot, 'fresh' | 'onHostLost'> & { last_state: AllocationState | null }): boolean =>
+  bot.last_state === 'lost' ? bot.onHostLost === 'wait' : bot.last_state !== null && bot.fresh;
+
 /** What the reconcilers read. Every query is bounded and reads what is, never what changed. */
 @Injectable()
 export class ReconciliationRepository {
@@ -172,8 +179,7 @@ export class ReconciliationRepository {
     return rows.map(({ last_state, last_host, last_host_state, recent_failures, reschedule, ...row }) => ({
       ...row,
       recentFailures: row.fresh ? [] : hostsToAvoid(recent_failures, reschedule, now.getTime()),
-      // A new definition says nothing against the host where the bot's volume is; a failure of this one does.
-      keepOn: row.fresh && last_state !== null && last_state !== 'lost' ? last_host : null,
+      keepOn: staysOn({ ...row, last_state }) ? last_host : null,
       last: last_state === null ? null : { state: last_state, host: last_host, hostState: last_host_state },
     }));
   }
