@@ -271,7 +271,7 @@ export class EmbeddedPostgres {
 export async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({
     connectionString: url,
-    connectionTimeoutMillis: 5000,
+    connectionTimeoutMillis: 20_000,
     query_timeout: 30_000,
   });
   // A connection that breaks while idle must not end the process; the next query tells.

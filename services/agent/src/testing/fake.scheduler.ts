@@ -160,7 +160,7 @@ export class FakeScheduler {
   async heard(allocation: string, what: string): Promise<Record<string, unknown>> {
     return await waitFor(
       () => this.events.find((event) => event.entityId === allocation && event.what === what)?.data,
-      { what: `event ${what}, heard: ${this.told(allocation).join(' ')}`, timeoutMs: 20_000 },
+      { what: `event ${what}, heard: ${this.told(allocation).join(' ')}`, timeoutMs: 45_000 },
     );
   }
 
