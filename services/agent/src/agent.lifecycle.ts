@@ -101,6 +101,8 @@ export class AgentLifecycle {
   async retire(): Promise<void> {
     this.logger.fatal({ host: this.config.host }, 'another agent has taken the place of this one');
     await this.#step('commands', this.commands.close());
+    // Where both have one engine, what the other one starts would be a stray to this one.
+    await this.#step('housekeeping', this.#within(this.housekeeping.close(), detach_ms_max));
     const enough_ms = this.clock.monotonicMs() + retire_ms_max;
     while (this.allocations.count > 0 && this.clock.monotonicMs() < enough_ms)
       await this.clock.sleep(look_ms);

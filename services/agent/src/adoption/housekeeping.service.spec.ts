@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ProblemError } from '#libs/contracts';
 import { startNats, waitFor, type TestNats } from '#libs/testing';
+import { AgentLifecycle } from '../agent.lifecycle.js';
 import { aTask } from '../drivers/contract/task.builder.js';
 import type { Driver, TaskRef, TaskSpec } from '../drivers/driver.js';
 import { AgentFixture } from '../testing/agent.fixture.js';
@@ -117,5 +119,24 @@ describe('housekeeping', () => {
     await fixture.scheduler.heard(allocation, 'running');
     expect(fixture.scheduler.told(allocation)).not.toContain('failed');
     expect(tasks()).toHaveLength(1);
+  }, 60_000);
+
+  it('leaves alone what the agent starts that took the place of this one', async () => {
+    fixture.scheduler.leaseTtlMs = 5000;
+    await fixture.start();
+    const command = fixture.command();
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.allocation, 'running');
+    const lifecycle = fixture.part(AgentLifecycle);
+    fixture.scheduler.registrationRefusal = new ProblemError('host_superseded', 'Another one came.');
+    fixture.scheduler.refusal = new ProblemError('host_not_registered', 'Register first.');
+    await waitFor(() => lifecycle.superseded.aborted);
+    const retired = lifecycle.retire();
+    const other = await aStranger();
+    // It stays until the leases of its own bots have ended, longer than a look for strays takes.
+    await retired;
+    expect(tasks().map(({ spec, state }) => [spec.allocation, state])).toEqual([
+      [other.allocation, 'running'],
+    ]);
   }, 60_000);
 });
