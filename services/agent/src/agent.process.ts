@@ -43,8 +43,17 @@ export async function makeAgent(options: AgentOptions): Promise<INestApplication
   });
 }
 
+/** The parts that `leaseMarginMs` is made of, without the rounding up. */
+const lease_margin_ms_needed = 2170;
+
 /** Starts an agent; resolves when it takes commands. */
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const { config, logger } = options;
+  if (config.driver === 'docker' && config.leaseMarginMs < lease_margin_ms_needed)
+    logger.warn(
+      { leaseMarginMs: config.leaseMarginMs, neededMs: lease_margin_ms_needed },
+      'the lease margin is too short for real accounts: the last order of a dead bot may come after the next bot',
+    );
   const app = await makeAgent(options);
   const lifecycle = app.get(AgentLifecycle);
   const stop = async (): Promise<void> => {

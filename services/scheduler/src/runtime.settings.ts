@@ -28,7 +28,11 @@ export const runtimeConfigFields = {
   leaderRenewMs: z.int().min(50).max(20_000).default(1000),
   /** Wait of a standby beyond the end of the leader's lease. */
   leaderTakeoverMarginMs: z.int().min(100).max(60_000).default(500),
-  /** Wait beyond the end of a lease before the account is given away. */
+  /**
+   * Wait beyond the end of a lease before the account is given away. With the agents' `leaseMarginMs` it covers what a
+   * dead bot's last order may still be under way: the kernel keeps a packet for up to 3 s while it looks for its
+   * neighbour, whatever became of the socket. Below 1000 ms only where no order crosses a network.
+   */
   leaseLockDelayMs: z.int().min(0).max(600_000).default(1000),
   /** Heartbeats in which a host may leave out what it should have, before that counts as gone. */
   heartbeatsMissingMax: z.int().min(1).max(100).default(3),
