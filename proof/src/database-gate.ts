@@ -1,6 +1,5 @@
 import pg from 'pg';
 import { processNow } from './simulated-process.js';
-import type { TrueTime } from './true-time.js';
 
 type Anything = (...args: unknown[]) => unknown;
 type Callback = (...args: unknown[]) => void;
@@ -15,11 +14,11 @@ interface Patched {
  * the gate of the process that asked, and a process that is killed takes its connections along. Returns a function that
  * takes all of it away.
  */
-export function gateDatabase(time: TrueTime): () => void {
+export function gateDatabase(): () => void {
   const prototype = pg.Client.prototype as unknown as Patched;
   const { query, connect } = prototype;
-  prototype.query = gated(time, query);
-  prototype.connect = gated(time, connect, (client, process) => {
+  prototype.query = gated(query);
+  prototype.connect = gated(connect, (client, process) => {
     // Whoever would listen to it may be stopped, or dead.
     client.on('error', () => undefined);
     process.onDeath(() => client.connection?.stream?.destroy());
@@ -34,7 +33,6 @@ interface Client {
 type Process = NonNullable<ReturnType<typeof processNow>>;
 
 function gated(
-  time: TrueTime,
   original: Anything,
   begin: (client: Client, process: Process) => void = () => undefined,
 ): Anything {
@@ -42,12 +40,12 @@ function gated(
     const process = processNow();
     if (process === undefined) return original.apply(this, args);
     begin(this as Client, process);
-    const end = time.beginOutside();
+    const end = process.beginOutside();
     const last = args.at(-1);
     if (typeof last === 'function') {
       args[args.length - 1] = (...answer: unknown[]): void => {
         end();
-        process.whenRunning(() => (last as Callback)(...answer));
+        process.whenDatabaseAnswers(() => (last as Callback)(...answer));
       };
       return original.apply(this, args);
     }
@@ -65,7 +63,7 @@ async function answered(result: PromiseLike<unknown>, end: () => void, process: 
     return await result;
   } finally {
     end();
-    await process.gate();
+    await process.databaseGate();
   }
 }
 

@@ -88,7 +88,7 @@ export class SimulatedHost {
     this.starts += 1;
     const process = new SimulatedProcess(machine, `${this.name}/agent-${this.starts}`);
     this.agent = process;
-    await machine.time.outsideOf(
+    await process.outsideOf(
       process.as(async () => {
         const config = this.config();
         const identity = await Identity.load(config.host, config.stateDir);

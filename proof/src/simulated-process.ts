@@ -14,6 +14,8 @@ export const processNow = (): SimulatedProcess | undefined => running.getStore()
 export class Machine {
   private suspendedSince_ms: number | null = null;
   private suspended_ms = 0;
+  private databaseCut = false;
+  private readonly heldAnswers: (() => void)[] = [];
   readonly processes = new Set<SimulatedProcess>();
 
   constructor(
@@ -26,6 +28,10 @@ export class Machine {
 
   get isSuspended(): boolean {
     return this.suspendedSince_ms !== null;
+  }
+
+  get isDatabaseCut(): boolean {
+    return this.databaseCut;
   }
 
   monotonicMs(): number {
@@ -47,8 +53,25 @@ export class Machine {
     return (boottime_ms - this.bootOffset_ms) / this.rate;
   }
 
+  /** Answers of the database are held back: what was asked for has been done, and nobody here knows. */
+  cutDatabase(): void {
+    this.databaseCut = true;
+    for (const process of this.processes) process.leaveOutside();
+  }
+
+  mendDatabase(): void {
+    this.databaseCut = false;
+    for (const answer of this.heldAnswers.splice(0)) answer();
+  }
+
+  whenDatabaseAnswers(answer: () => void): void {
+    if (this.databaseCut) this.heldAnswers.push(answer);
+    else answer();
+  }
+
   suspend(): void {
     this.suspendedSince_ms ??= this.time.now_ms;
+    for (const process of this.processes) process.leaveOutside();
   }
 
   resume(): void {
@@ -68,6 +91,7 @@ export class SimulatedProcess implements Clock {
   private dead = false;
   private readonly waiting: (() => void)[] = [];
   private readonly atDeath: (() => void)[] = [];
+  private readonly outside = new Set<() => void>();
 
   constructor(
     readonly machine: Machine,
@@ -134,14 +158,46 @@ export class SimulatedProcess implements Clock {
     else if (!this.dead) this.waiting.push(work);
   }
 
-  /** Resolves when this process may take something in. */
-  async gate(): Promise<void> {
-    if (this.isRunning) return;
-    await new Promise<void>((resolve) => this.whenRunning(resolve));
+  /** Resolves when this process may take in an answer of the database. */
+  async databaseGate(): Promise<void> {
+    await new Promise<void>((resolve) => this.whenDatabaseAnswers(resolve));
+  }
+
+  /** Takes in an answer of the database, when it comes through. */
+  whenDatabaseAnswers(take: () => void): void {
+    this.machine.whenDatabaseAnswers(() => this.whenRunning(take));
+  }
+
+  /** Something of this process is under way outside: time stands still until it is called back, or for no longer. */
+  beginOutside(): () => void {
+    // What cannot be taken in is not waited for.
+    if (!this.isRunning || this.machine.isDatabaseCut) return () => undefined;
+    const end = this.machine.time.beginOutside();
+    this.outside.add(end);
+    return () => {
+      this.outside.delete(end);
+      end();
+    };
+  }
+
+  async outsideOf<T>(work: PromiseLike<T>): Promise<T> {
+    const end = this.beginOutside();
+    try {
+      return await work;
+    } finally {
+      end();
+    }
+  }
+
+  /** What it waits for may never come, or not be taken in: time goes on without it. */
+  leaveOutside(): void {
+    for (const end of this.outside) end();
+    this.outside.clear();
   }
 
   stop(): void {
     this.stopped = true;
+    this.leaveOutside();
   }
 
   continue(): void {
@@ -167,6 +223,7 @@ export class SimulatedProcess implements Clock {
     if (this.dead) return;
     this.dead = true;
     this.machine.processes.delete(this);
+    this.leaveOutside();
     this.waiting.length = 0;
     for (const work of this.atDeath.splice(0)) work();
   }

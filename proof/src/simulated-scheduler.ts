@@ -65,6 +65,10 @@ export class SimulatedScheduler {
 
   constructor(private readonly setup: SchedulerSetup) {}
 
+  get machine(): Machine {
+    return this.setup.machine;
+  }
+
   get process(): SimulatedProcess | null {
     return this.process_;
   }
@@ -79,7 +83,7 @@ export class SimulatedScheduler {
     this.starts += 1;
     const process = new SimulatedProcess(machine, `${machine.name}/scheduler-${this.starts}`);
     this.process_ = process;
-    await machine.time.outsideOf(process.as(async () => await this.run(process)));
+    await process.outsideOf(process.as(async () => await this.run(process)));
   }
 
   kill(): void {
@@ -131,7 +135,7 @@ export class SimulatedScheduler {
     begin: () => Promise<void>,
   ): Promise<void> {
     await leadership.lead(new AbortController().signal);
-    await process.machine.time.outsideOf(begin());
+    await process.outsideOf(begin());
   }
 
   /** As `main.ts` and whoever runs it: the process ends at once and is started again. */
@@ -139,7 +143,7 @@ export class SimulatedScheduler {
     if (this.process_ !== process) return;
     const { time } = this.setup.machine;
     this.kill();
-    time.at(time.now_ms + restart_ms, () => void time.outsideOf(this.start()));
+    time.at(time.now_ms + restart_ms, () => void this.start());
   }
 }
 

@@ -10,6 +10,7 @@ export type Step =
   | { readonly kind: 'drain' | 'ready'; readonly which: number }
   | { readonly kind: 'cut'; readonly which: number; readonly for_ms: number }
   | { readonly kind: 'spoil'; readonly which: number; readonly for_ms: number; readonly quality: LinkQuality }
+  | { readonly kind: 'cut-database'; readonly which: number; readonly for_ms: number }
   | { readonly kind: 'suspend'; readonly which: number; readonly for_ms: number }
   | {
       readonly kind: 'stop-scheduler' | 'kill-scheduler' | 'stop-agent' | 'kill-agent';
@@ -43,6 +44,7 @@ export const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('drain', 'ready', 'ready'), which }) },
   { weight: 3, arbitrary: fault('cut') },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('spoil'), which, for_ms, quality }) },
+  { weight: 1, arbitrary: fault('cut-database') },
   { weight: 2, arbitrary: fault('suspend') },
   { weight: 2, arbitrary: fault('stop-scheduler') },
   { weight: 2, arbitrary: fault('kill-scheduler') },
@@ -124,6 +126,13 @@ async function damage(world: World, step: Damage): Promise<void> {
       later(`the link of ${link.name} is good`, () => (link.quality = goodLink));
       return;
     }
+    case 'cut-database': {
+      const { machine } = around(world.schedulers, step.which);
+      world.tell(`${machine.name} is cut off from the database for ${long_ms} ms`);
+      machine.cutDatabase();
+      later(`${machine.name} hears from the database`, () => machine.mendDatabase());
+      return;
+    }
     case 'suspend': {
       const machine = around(world.breakable, step.which);
       world.tell(`${machine.name} is suspended for ${long_ms} ms`);
@@ -142,7 +151,7 @@ async function damage(world: World, step: Damage): Promise<void> {
         later(`${process.name} continues`, () => process.continue());
       } else {
         part.kill();
-        later(`${process.name} is started again`, () => void world.time.outsideOf(part.start()));
+        later(`${process.name} is started again`, () => void part.start());
       }
     }
   }

@@ -149,7 +149,10 @@ export class World {
 
   private async repair(): Promise<void> {
     for (const link of this.links) Object.assign(link, { cut: false, quality: this.rules.link });
-    for (const machine of this.machines) machine.resume();
+    for (const machine of this.machines) {
+      machine.resume();
+      machine.mendDatabase();
+    }
     for (const part of [...this.schedulers, ...this.hosts]) {
       part.process?.continue();
       await part.start();
@@ -180,7 +183,7 @@ export class World {
   }
 
   private async setUp(signingKey: SigningKey): Promise<void> {
-    this.closing.push(gateDatabase(this.time));
+    this.closing.push(gateDatabase());
     await this.database.connect();
     this.closing.push(async () => await this.database.end());
     const { hosts = 2, bots = 2 } = this.options;
