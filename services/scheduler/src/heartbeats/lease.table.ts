@@ -146,6 +146,14 @@ export class LeaseTable {
     this.contact(host).condemned = false;
   }
 
+  /**
+   * Absolves all hosts but these, of which leases are over that the database still has. One that was condemned and is not
+   * among them stands there as lost: it was written although the answer to that was not heard.
+   */
+  absolveAllBut(hosts: ReadonlySet<string>): void {
+    for (const [host, contact] of this.hosts) if (!hosts.has(host)) contact.condemned = false;
+  }
+
   private isOver(renewed_ms: number | null, leaseTtlMs: number): boolean {
     const terms = { ...this.settings, leaseTtlMs };
     return leaseIsSurelyOver(terms, this.clock.monotonicMs(), renewed_ms, this.leadingSince_ms());

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { startNats, startPostgres, VirtualClock, type TestNats, type TestPostgres } from '#libs/testing';
 import { AllocationService } from '../allocations/allocation.service.js';
+import { HeartbeatService } from '../heartbeats/heartbeat.service.js';
 import { SignedHost } from '../heartbeats/signed-host.harness.js';
 import { migratedDatabase, RuntimeHarness } from '../runtime.harness.js';
 
@@ -45,4 +46,25 @@ it('frees the accounts of a lost host although another one cannot be declared do
   Object.assign(service, { loseHost });
   await runtime.pass();
   expect(await down()).toEqual([first, second]);
+});
+
+it('answers a host again that was declared down although the answer of the database was not heard', async () => {
+  const host = await SignedHost.create();
+  await runtime.register(host);
+  const service = runtime.app.get(AllocationService);
+  const loseHost = service.loseHost.bind(service);
+  const unheard: typeof loseHost = async (name, leases) => {
+    await loseHost(name, leases);
+    throw new Error('the connection broke after the commit');
+  };
+  Object.assign(service, { loseHost: unheard });
+  await clock.advance(60_000);
+  await runtime.pass();
+  expect(await down()).toContain(host.name);
+
+  Object.assign(service, { loseHost });
+  await runtime.pass();
+  const body = host.heartbeat([]);
+  await runtime.app.get(HeartbeatService).answer(body, await host.proof(body));
+  expect(await down()).not.toContain(host.name);
 });

@@ -37,6 +37,7 @@ export class HostLostReconciler implements Reconciler {
         this.logger.error({ err: error, host }, 'host could not be declared down, trying again');
       }
     }
+    this.leases.absolveAllBut(done);
     return false;
   }
 
