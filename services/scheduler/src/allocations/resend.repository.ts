@@ -11,16 +11,21 @@ export class ResendRepository {
 
   /**
    * Ids of allocations that wait for the effect of a command for longer than its backoff, the longest first.
-   * @param first_ms wait after the first command; doubles with each, up to `max_ms`
+   * @param wait.first_ms after the first command; doubles with each, up to `max_ms`
+   * @param wait.withStarts whether starts are meant too, and not stops alone
    */
-  async due(now: Date, first_ms: number, max_ms: number, rows_max: number): Promise<string[]> {
+  async due(
+    now: Date,
+    wait: { first_ms: number; max_ms: number; withStarts: boolean },
+    rows_max: number,
+  ): Promise<string[]> {
     const rows = await this.dataSource.query<{ id: string }[]>(
       `SELECT a.id FROM scheduler.allocations a
-       WHERE a.state IN (${liveStatesSql}) AND (a.state = 'placed' OR a.stop_requested_at IS NOT NULL)
+       WHERE a.state IN (${liveStatesSql}) AND ((a.state = 'placed' AND $5) OR a.stop_requested_at IS NOT NULL)
          AND a.commanded_at + make_interval(
                secs => least($2 * power(2, least(greatest(a.commands_sent, 1) - 1, 20)), $3) / 1000.0) <= $1
        ORDER BY a.commanded_at, a.id LIMIT $4`,
-      [now, first_ms, max_ms, rows_max],
+      [now, wait.first_ms, wait.max_ms, rows_max, wait.withStarts],
     );
     return rows.map((row) => row.id);
   }

@@ -9,6 +9,7 @@ import { signTermProof } from './term.proof.js';
 
 /** 15 s, a thousandth more, and a second. */
 const over_ms = 16_015;
+const never = new AbortController().signal;
 let nats: TestNats;
 let postgres: TestPostgres;
 let clock: VirtualClock;
@@ -118,6 +119,29 @@ describe('a database that was restored from a backup', () => {
     await runtime.pass();
     expect(await newest(bot.name)).toMatchObject({ epoch: 4, state: 'placed' });
     expect(await row()).toMatchObject({ restored: false });
+  });
+
+  it('has no start sent again either before then, of what was placed before the backup', async () => {
+    await runtime.leadership.lead(new AbortController().signal);
+    await runtime.query('UPDATE scheduler.leadership SET restored = false');
+    const before = await runtime.leadership.resign().then(async () => runtime.leadership.lead(never));
+    expect(before.afterRestore).toBe(false);
+    const bot = await runtime.bot();
+    await runtime.pass();
+    const allocation = await runtime.allocation(bot.name);
+    await runtime.query('UPDATE scheduler.leadership SET restored = true');
+    await runtime.leadership.resign();
+    await runtime.leadership.lead(never);
+    for (let second = 0; second < 15; second += 1) {
+      await clock.advance(1000);
+      await beat();
+      await runtime.pass();
+    }
+    expect(await runtime.commandsOf(allocation.id)).toEqual(['start']);
+    await clock.advance(60_000);
+    await beat();
+    await runtime.pass();
+    expect(await runtime.commandsOf(allocation.id)).toEqual(['start', 'start']);
   });
 
   it('waits for the longest lease that a bot may have', async () => {

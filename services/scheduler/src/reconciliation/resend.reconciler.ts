@@ -3,6 +3,7 @@ import { CLOCK, type Clock } from '#libs/clock';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { AllocationService } from '../allocations/allocation.service.js';
 import { ResendRepository } from '../allocations/resend.repository.js';
+import { RestoreRecovery } from '../leadership/restore.recovery.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
 import { batch_rows_max, type Reconciler } from './reconciler.js';
 
@@ -17,6 +18,7 @@ export class ResendReconciler implements Reconciler {
   constructor(
     private readonly repository: ResendRepository,
     private readonly allocations: AllocationService,
+    private readonly recovery: RestoreRecovery,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -26,7 +28,10 @@ export class ResendReconciler implements Reconciler {
     const { commandResendMs, commandResendMaxMs } = this.settings;
     const now = new Date(this.clock.wallMs());
     await this.giveUp(now);
-    const due = await this.repository.due(now, commandResendMs, commandResendMaxMs, batch_rows_max);
+    // After a restore, what was placed before may run elsewhere by now; a stop is right whatever runs.
+    const withStarts = await this.recovery.mayPlace();
+    const wait = { first_ms: commandResendMs, max_ms: commandResendMaxMs, withStarts };
+    const due = await this.repository.due(now, wait, batch_rows_max);
     if (due.length === 0) return false;
     const sent = await this.allocations.sendAgain(due);
     // Nothing sent of a full batch: what is due is about to be replaced, and reading it again now gives the same.
