@@ -2,10 +2,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import { hasEnded, ProblemError } from '#libs/contracts';
 import { Outbox, type Transaction } from '#libs/persistence';
+import { LOGGER, type Logger } from '#libs/telemetry';
 import { partsOf, type BotDefinition } from '../bots/bot.definition.js';
 import { BotRepository } from '../bots/bot.repository.js';
 import type { BotEntity } from '../database/entities/index.js';
 import { LeaderTransaction } from '../leadership/leader-transaction.repository.js';
+import { LeadershipLost } from '../leadership/leadership.js';
 import { OperationTracker } from '../operations/operation.tracker.js';
 import type { Reconciler } from '../reconciliation/reconciler.js';
 import { plus, useOf } from '../tenants/quota.rule.js';
@@ -18,6 +20,9 @@ import { RolloutTransitions } from './rollout.transitions.js';
 
 /** Rollouts under way that one pass looks at; they are few. */
 const rollouts_max = 100;
+/** Longest a pass goes on with rollouts: stops come in the same passes, and have to reach their bots within a second. */
+const advancing_ms_max = 200;
+const before_all = '00000000-0000-0000-0000-000000000000';
 
 /**
  * Carries out what `decide` says, each decision in one transaction of the leader: bots, targets, state, events and
@@ -26,6 +31,8 @@ const rollouts_max = 100;
 @Injectable()
 export class RolloutReconciler implements Reconciler {
   readonly name = 'rollouts';
+  /** Where the last pass came to, so that the next one begins behind it. Nothing decides by it. */
+  private last = before_all;
 
   constructor(
     private readonly rollouts: RolloutRepository,
@@ -36,12 +43,24 @@ export class RolloutReconciler implements Reconciler {
     private readonly transaction: LeaderTransaction,
     private readonly outbox: Outbox,
     @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   async reconcile(): Promise<boolean> {
-    const active = await this.rollouts.active(rollouts_max);
+    const until_ms = this.clock.monotonicMs() + advancing_ms_max;
+    const active = await this.rollouts.active(this.last, rollouts_max);
     let more = active.length === rollouts_max;
-    for (const rollout of active) more = (await this.advance(rollout)) || more;
+    for (const rollout of active) {
+      if (this.clock.monotonicMs() >= until_ms) return true;
+      this.last = rollout.id;
+      try {
+        more = (await this.advance(rollout)) || more;
+      } catch (error) {
+        if (error instanceof LeadershipLost) throw error;
+        // The rollouts behind it go on all the same.
+        this.logger.error({ err: error, rollout: rollout.id }, 'rollout could not go on, trying again');
+      }
+    }
     return more;
   }
 

@@ -151,11 +151,11 @@ export class RolloutRepository {
     );
   }
 
-  /** Rollouts that have not ended, oldest first. */
-  async active(rows_max: number): Promise<RolloutRow[]> {
+  /** Rollouts that have not ended, oldest first: those after the given one, then the others. */
+  async active(after: string, rows_max: number): Promise<RolloutRow[]> {
     return await this.dataSource.query<RolloutRow[]>(
-      `SELECT ${rolloutColumns} FROM scheduler.rollouts WHERE ended_at IS NULL ORDER BY id LIMIT $1`,
-      [rows_max],
+      `SELECT ${rolloutColumns} FROM scheduler.rollouts WHERE ended_at IS NULL ORDER BY id > $1 DESC, id LIMIT $2`,
+      [after, rows_max],
     );
   }
 

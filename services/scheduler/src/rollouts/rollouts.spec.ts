@@ -348,6 +348,22 @@ describe('a person', () => {
   });
 });
 
+it('goes on although one before it cannot', async () => {
+  const { names } = await fleet.bots(2);
+  const [first = '', second = ''] = names;
+  const one = { change: { version: 'v2' }, options: { ...options, canary: 0 } };
+  const stuck = await fleet.start({ ...one, selector: { bots: [first] } });
+  const other = await fleet.start({ ...one, selector: { bots: [second] } });
+  await fleet.runtime.query(
+    `ALTER TABLE scheduler.bots ADD CONSTRAINT keeps_its_version CHECK (name <> '${first}' OR version IS NULL)`,
+  );
+  expect(await fleet.until(other.id, ended)).toMatchObject({ state: 'succeeded' });
+  expect(await fleet.get(stuck.id)).toMatchObject({ state: 'running', batch: null });
+
+  await fleet.runtime.query('ALTER TABLE scheduler.bots DROP CONSTRAINT keeps_its_version');
+  expect(await fleet.until(stuck.id, ended)).toMatchObject({ state: 'succeeded' });
+});
+
 it('goes on under another leader where the first one was, at every step', async () => {
   const { tenant } = await fleet.bots(6);
   const rollout = await fleet.start({
