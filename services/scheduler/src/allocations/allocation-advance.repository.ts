@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { isLive } from '#libs/contracts';
 import type { Transaction } from '#libs/persistence';
+import { storableText } from '../database/storable.js';
 import { stepsForward, type AllocationStanding, type AllocationStep } from './allocation.advance.js';
 import type { AllocationAdvance } from './allocation.rows.js';
 import { liveStatesSql, rankSql } from './allocation.states.sql.js';
@@ -70,12 +71,8 @@ export class AllocationAdvanceRepository {
   }
 }
 
-/**
- * Postgres takes no NUL and, as JSON, no lone surrogates. Hosts hand on what bots say, and one such word must not keep
- * the report from being written: without it none of the host's heartbeats would be answered, and all its bots would end.
- */
-const storable = (detail: string | null): string | null =>
-  detail?.replaceAll('\0', ' ').replaceAll(/\p{Cs}/gu, '\ufffd') ?? null;
+/** Without it none of the host's heartbeats would be answered, and all its bots would end. */
+const storable = (detail: string | null): string | null => (detail === null ? null : storableText(detail));
 
 /** For the same reason: no system has an exit code that its column does not hold. */
 const storableCode = (exitCode: number | null): number | null =>

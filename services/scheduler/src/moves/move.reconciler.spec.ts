@@ -96,7 +96,8 @@ async function say(
   signer?: SigningKey,
 ): Promise<string[]> {
   const type = code === null ? 'tradefleet.move.prepared' : 'tradefleet.move.prepare-failed';
-  const detail = code === null ? null : 'no disk';
+  // What a host says goes into the database, whatever it is.
+  const detail = code === null ? null : 'no \0disk \ud800';
   const data = { move: move.id, host: by.name, account: move.account, code, detail, tookMs: 3 };
   const rejected: string[] = [];
   const delivery = asDelivery(await by.preparation(type, data, signer), rejected);
@@ -299,7 +300,7 @@ describe('a target that does not get ready', () => {
     await say(target(first), first, 'prepare-failed');
     expect(await moveOf(bot.name)).toMatchObject({
       state: 'failed',
-      detail: `${first.to_host} could not get ready: no disk`,
+      detail: `${first.to_host} could not get ready: no  disk \ufffd`,
     });
     await clock.advance(10);
     await runtime.pass();

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import { ProblemError, type ErrorCode, type EventData } from '#libs/contracts';
 import { decodeEvent, Poison, verifyEvent, type DecodedEvent, type Delivery } from '#libs/messaging';
+import { storableText } from '../database/storable.js';
 import { HostDirectory } from '../heartbeats/host.directory.js';
 import { RejectionLog, type Rejection } from '../heartbeats/rejection.log.js';
 import { LeaderTransaction } from '../leadership/leader-transaction.repository.js';
@@ -55,7 +56,7 @@ export class PreparationProjectionService {
           to: null,
           gapMs: null,
           failure: code,
-          detail: `${host} could not get ready: ${detail ?? code ?? ''}`,
+          detail: storableText(`${host} could not get ready: ${detail ?? code ?? ''}`),
         }));
       if (ends.length > 0) await this.service.endIn(tx, ends);
       return prepared.length + ends.length > 0;
