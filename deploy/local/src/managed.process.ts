@@ -19,6 +19,8 @@ const log_bytes_max = 32 * 1024 * 1024;
 const restart_delay_ms_min = 200;
 const restart_delay_ms_max = 10_000;
 const settled_after_ms = 30_000;
+/** `exitCodes.superseded`: another one has its place, and starting it again would begin the quarrel anew. */
+const superseded = 'code 76';
 
 /** A service of the local fleet: started, started again when it dies, stopped when asked. */
 export class ManagedProcess {
@@ -77,6 +79,12 @@ export class ManagedProcess {
       if (this.stopping.signal.aborted) return;
       if (this.clock.monotonicMs() - started_ms > settled_after_ms) delay_ms = restart_delay_ms_min;
       this.unexpectedEnds += 1;
+      if (how === superseded) {
+        this.options.onUnexpectedEnd(
+          `${this.name} has ended for good: another one has its place. Its log: ${this.options.logFile}`,
+        );
+        return;
+      }
       this.options.onUnexpectedEnd(
         `${this.name} ended (${how}); starting it again in ${delay_ms / 1000} s. Its log: ${this.options.logFile}`,
       );
