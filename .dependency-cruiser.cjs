@@ -44,7 +44,8 @@ module.exports = {
     },
     {
       name: 'policy-is-pure',
-      comment: 'Decisions without clock, randomness or input: messages give the types, nothing else is known.',
+      comment:
+        'Decisions without clock, randomness or input: messages give the types, nothing else is known.',
       severity: 'error',
       from: { path: '^libs/policy/' },
       to: { path: '(node_modules/|^libs/(?!policy/|contracts/))' },

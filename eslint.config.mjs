@@ -40,5 +40,8 @@ export default tseslint.config(
       'no-console': 'error',
     },
   },
-  { files: ['cli/**', 'deploy/local/**', 'bench/**', 'chaos/**', 'tools/**'], rules: { 'no-console': 'off' } },
+  {
+    files: ['cli/**', 'deploy/local/**', 'bench/**', 'chaos/**', 'tools/**'],
+    rules: { 'no-console': 'off' },
+  },
 );

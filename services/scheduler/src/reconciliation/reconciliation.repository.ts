@@ -62,8 +62,9 @@ const requestColumns = `b.name AS bot, b.tenant, b.runtime, b.version, b.resourc
  * Whether the bot goes back to the host it was on, where its volume is: when only its definition has changed, and when
  * it has waited for that host to come back. One that failed there, or was lost with it, has no reason to.
  */
-const staysOn = (bot: Pick<IdleBot, 'fresh' | 'onHostLost'> & { last_state: AllocationState | null }): boolean =>
-  bot.last_state === 'lost' ? bot.onHostLost === 'wait' : bot.last_state !== null && bot.fresh;
+const staysOn = (
+  bot: Pick<IdleBot, 'fresh' | 'onHostLost'> & { last_state: AllocationState | null },
+): boolean => (bot.last_state === 'lost' ? bot.onHostLost === 'wait' : bot.last_state !== null && bot.fresh);
 
 /** What the reconcilers read. Every query is bounded and reads what is, never what changed. */
 @Injectable()
