@@ -4,6 +4,7 @@ import { SigningKey, verifySignature } from '#libs/messaging';
 import { startNats, startPostgres, VirtualClock, type TestNats, type TestPostgres } from '#libs/testing';
 import { asDelivery, SignedHost } from '../heartbeats/signed-host.harness.js';
 import { migratedDatabase, RuntimeHarness, seen } from '../runtime.harness.js';
+import { ReconciliationRepository } from '../reconciliation/reconciliation.repository.js';
 import { PreparationProjectionService } from './preparation-projection.service.js';
 
 const prepare_ms = 5000;
@@ -510,4 +511,18 @@ describe('the deadline of a drain', () => {
     await runtime.pass();
     expect(await moveOf(bot.name)).toMatchObject({ state: 'preparing', to_host: other.name });
   });
+});
+
+it('hosts being drained take turns, so that what cannot leave one hides nothing of another', async () => {
+  await runtime.bots(3);
+  await runtime.pass();
+  const other = await aHost();
+  await clock.advance(1000);
+  const [lone] = await runtime.bots(1);
+  await runtime.pass();
+  expect(await runtime.allocation(lone?.name ?? '')).toMatchObject({ host: other.name });
+  await drain(host);
+  await drain(other);
+  const staying = await runtime.app.get(ReconciliationRepository).staying(new Date(clock.wallMs()), 2);
+  expect(new Set(staying.map(({ host: name }) => name))).toEqual(new Set([host.name, other.name]));
 });

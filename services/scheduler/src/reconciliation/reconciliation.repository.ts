@@ -213,7 +213,8 @@ export class ReconciliationRepository {
   }
 
   /**
-   * Live allocations on hosts being drained whose bots should go on running elsewhere and are not on their way.
+   * Live allocations on hosts being drained whose bots should go on running elsewhere and are not on their way. The
+   * hosts take turns, so that bots of one that nobody can take do not hide those of another.
    * @param unreadySince failed preparations before that are forgotten
    */
   async staying(unreadySince: Date, rows_max: number): Promise<DrainingAllocation[]> {
@@ -236,7 +237,7 @@ export class ReconciliationRepository {
          WHERE m.allocation = a.id AND m.state = 'failed' AND m.failure IS NOT NULL AND m.updated_at >= $1) tried ON true
        WHERE h.state = 'draining' AND NOT EXISTS (
          SELECT 1 FROM scheduler.moves m WHERE m.account = a.account AND m.state IN (${liveMovesSql}))
-       ORDER BY a.id LIMIT $2`,
+       ORDER BY row_number() OVER (PARTITION BY a.host ORDER BY a.id), a.id LIMIT $2`,
       [unreadySince, rows_max],
     );
   }
