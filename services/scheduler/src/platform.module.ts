@@ -73,9 +73,15 @@ export class PlatformModule {
   }
 }
 
-/** A full stream is not waited for: the resend reconciler makes the command again while it is wanted. */
-const sendOutcome = (outcome: PublishOutcome): SendOutcome =>
-  outcome.ok ? { ok: true } : { ok: false, refused: outcome.full ? 'stream full' : null };
+/**
+ * Neither a full stream nor what no repetition mends is waited for: the resend reconciler makes the command again while
+ * it is wanted.
+ */
+function sendOutcome(outcome: PublishOutcome): SendOutcome {
+  if (outcome.ok) return { ok: true };
+  if (outcome.full) return { ok: false, refused: 'stream full' };
+  return { ok: false, refused: outcome.error.retry ? null : outcome.error.code };
+}
 
 function providersOf({ config, clock, logger, messaging, signingKey }: Platform, holder: string): Provider[] {
   return [
