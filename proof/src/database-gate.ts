@@ -39,6 +39,8 @@ function gated(
   return function (this: unknown, ...args: unknown[]): unknown {
     const process = processNow();
     if (process === undefined) return original.apply(this, args);
+    // What is left of a killed process (its pool makes new connections for broken ones) asks for nothing any more.
+    if (process.isDead) return new Promise(() => undefined);
     begin(this as Client, process);
     const end = process.beginOutside();
     const last = args.at(-1);

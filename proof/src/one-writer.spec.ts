@@ -5,7 +5,7 @@ import { Databases, play } from './play.js';
 import { anyStep } from './steps.js';
 
 const number = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
-const runs = number('PROOF_RUNS', 20);
+const runs = number('PROOF_RUNS', 40);
 const steps_each = number('PROOF_STEPS', 50);
 const seed = number('PROOF_SEED', Math.floor(Math.random() * 2 ** 31));
 const path = process.env['PROOF_PATH'];

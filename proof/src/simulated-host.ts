@@ -52,6 +52,7 @@ export class SimulatedHost {
   private agent: SimulatedProcess | null = null;
   private database: AgentDatabase | null = null;
   private starts = 0;
+  private starting: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: HostOptions) {
     const { machine } = options;
@@ -88,8 +89,11 @@ export class SimulatedHost {
     this.starts += 1;
     const process = new SimulatedProcess(machine, `${this.name}/agent-${this.starts}`);
     this.agent = process;
-    await process.outsideOf(
+    // One that was killed while it started lets go of its files only when it is made.
+    const before = this.starting;
+    this.starting = process.outsideOf(
       process.as(async () => {
+        await before;
         const config = this.config();
         const identity = await Identity.load(config.host, config.stateDir);
         const driver = new SimulatedDriver(
@@ -117,6 +121,10 @@ export class SimulatedHost {
         if (leaseKeeper !== undefined) builder.overrideProvider(LeaseKeeper).useClass(leaseKeeper);
         const app = await builder.compile();
         await app.init();
+        if (process.isDead) {
+          app.get(AgentDatabase).close();
+          return;
+        }
         this.database = app.get(AgentDatabase);
         app
           .get(AgentLifecycle)
@@ -127,6 +135,7 @@ export class SimulatedHost {
           });
       }),
     );
+    await this.starting;
   }
 
   /** SIGKILL of the agent; the containers live on. */
