@@ -201,6 +201,8 @@ export const HostRegister = z
     host: Name,
     /** New with every start of the agent. */
     incarnation: Id,
+    /** Of the machine, new with every boot; a copy of a machine has another one. Left out where the system tells none. */
+    bootId: PlainText(64).min(1).optional(),
     agentVersion: z.string().min(1).max(40),
     driver: z.enum(['docker', 'process', 'simulated']),
     runtimes: z.array(RuntimeRef).max(200),

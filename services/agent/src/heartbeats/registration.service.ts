@@ -3,6 +3,7 @@ import { CLOCK, type Clock } from '#libs/clock';
 import { HostRegistered, ProblemError, subjects, type HostRegister, type Labels } from '#libs/contracts';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { isAbort } from '../errors.js';
+import { bootIdOfMachine } from '../host/boot-id.js';
 import { HOST_ABILITY, type HostAbility } from '../host/host-ability.js';
 import { Supersession } from '../host/supersession.js';
 import { Identity } from '../identity/identity.js';
@@ -76,6 +77,7 @@ export class RegistrationService {
 
   async #ask(): Promise<HostRegistered> {
     const { host, incarnation } = this.identity;
+    const bootId = await bootIdOfMachine();
     const request: HostRegister = {
       host,
       incarnation,
@@ -85,6 +87,7 @@ export class RegistrationService {
       labels: this.facts.labels,
       capacity: this.ability.capacity,
       fingerprint: this.ability.fingerprint,
+      ...(bootId === null ? {} : { bootId }),
       signingKey: this.identity.signingKey.publicJwk,
       sealingKey: this.identity.sealingKey.publicJwk,
       ...this.#joinToken(),

@@ -5,6 +5,11 @@ import { readFile } from 'node:fs/promises';
  * Where the system does not tell (development on macOS), every start of the agent counts as a boot.
  */
 export async function readBootId(incarnation: string): Promise<string> {
-  if (process.platform !== 'linux') return incarnation;
+  return (await bootIdOfMachine()) ?? incarnation;
+}
+
+/** Null where the system does not tell. */
+export async function bootIdOfMachine(): Promise<string | null> {
+  if (process.platform !== 'linux') return null;
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
 }

@@ -118,6 +118,38 @@ describe('registration', () => {
     expect(row?.signing_key.x).toBe(host.key.publicJwk.x);
   });
 
+  it('keeps a copy of a machine out while the leases of the original may live', async () => {
+    const original = await SignedHost.create({ bootId: 'first-boot', labels: { disk: 'one' } });
+    await runtime.register(original);
+    const bot = await runtime.bot({
+      policies: Policies.parse({ leaseTtlMs: 60_000 }),
+      constraints: [{ label: 'disk', operator: 'exists', values: [] }],
+    });
+    await runtime.pass();
+    const allocation = await runtime.allocation(bot.name);
+    await runtime.heartbeat(original, [seen(allocation)]);
+    const copy = original.register({ incarnation: newId(), bootId: 'second-boot' });
+    const knock = async () => await codeOf(registrations().register(copy, await original.proof(copy)));
+    expect(await knock()).toBe('unavailable');
+    // The original is still the host, and what it is given counts.
+    await clock.advance(50_000);
+    expect((await runtime.heartbeat(original, [seen(allocation)])).leases).toHaveLength(1);
+    await clock.advance(60_000);
+    expect(await knock()).toBe('unavailable');
+    await clock.advance(2000);
+    await registrations().register(copy, await original.proof(copy));
+    expect(await codeOf(runtime.heartbeat(original, [seen(allocation)]))).toBe('host_not_registered');
+  });
+
+  it('lets an agent that was started again in at once', async () => {
+    const same = await SignedHost.create({ bootId: 'only-boot' });
+    await runtime.register(same);
+    await runtime.heartbeat(same);
+    same.restart();
+    await runtime.register(same);
+    await runtime.heartbeat(same);
+  });
+
   it('keeps an agent out that another of the same host and key has followed', async () => {
     await runtime.register(host);
     const superseded = host.register();

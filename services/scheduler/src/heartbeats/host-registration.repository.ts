@@ -9,6 +9,8 @@ export interface HostIdentity {
   readonly incarnation: string;
   readonly signingKey: PublicJwk;
   readonly state: HostState;
+  /** Null when its agent has not told. */
+  readonly bootId: string | null;
 }
 
 /** Of one host. An agent that keeps dying starts about every ten seconds: this covers hours. */
@@ -21,7 +23,7 @@ export class HostRegistrationRepository {
   /** Null for a host that has not registered. */
   async find(host: string): Promise<HostIdentity | null> {
     const rows = await this.dataSource.query<HostIdentity[]>(
-      'SELECT incarnation, signing_key AS "signingKey", state FROM scheduler.hosts WHERE name = $1',
+      'SELECT incarnation, signing_key AS "signingKey", state, boot_id AS "bootId" FROM scheduler.hosts WHERE name = $1',
       [host],
     );
     return rows[0] ?? null;
@@ -39,8 +41,8 @@ export class HostRegistrationRepository {
   async insert(tx: Transaction, host: HostRegister, now: Date): Promise<boolean> {
     const rows = await tx.query<unknown[]>(
       `INSERT INTO scheduler.hosts (name, state, driver, runtimes, labels, cpu_millis, memory_mib, bots_max,
-         agent_version, incarnation, fingerprint, signing_key, sealing_key, registered_at, last_heartbeat_at)
-       VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
+         agent_version, incarnation, fingerprint, boot_id, signing_key, sealing_key, registered_at, last_heartbeat_at)
+       VALUES ($1, 'ready', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)
        ON CONFLICT (name) DO NOTHING RETURNING name`,
       [...this.values(host), JSON.stringify(host.signingKey), JSON.stringify(host.sealingKey), now],
     );
@@ -50,7 +52,7 @@ export class HostRegistrationRepository {
   /** The host as it was before, locked. */
   async lock(tx: Transaction, host: string): Promise<HostIdentity | null> {
     const rows = await tx.query<HostIdentity[]>(
-      `SELECT incarnation, signing_key AS "signingKey", state FROM scheduler.hosts WHERE name = $1
+      `SELECT incarnation, signing_key AS "signingKey", state, boot_id AS "bootId" FROM scheduler.hosts WHERE name = $1
        FOR NO KEY UPDATE`,
       [host],
     );
@@ -62,7 +64,7 @@ export class HostRegistrationRepository {
     await tx.query(
       `UPDATE scheduler.hosts SET driver = $2, runtimes = $3, labels = $4, cpu_millis = $5, memory_mib = $6,
          bots_max = $7, agent_version = $8, incarnation = $9, fingerprint = coalesce($10, fingerprint),
-         sealing_key = $11, registered_at = $12
+         boot_id = coalesce($11, boot_id), sealing_key = $12, registered_at = $13
        WHERE name = $1`,
       [...this.values(host), JSON.stringify(host.sealingKey), now],
     );
@@ -76,6 +78,16 @@ export class HostRegistrationRepository {
       [host],
     );
     return rows.length > 0;
+  }
+
+  /** The longest lease that anything on the host may have, if it is longer than the fleet's. */
+  async longestLeaseMs(tx: Transaction, host: string): Promise<number> {
+    const [row] = await tx.query<{ longest: number | null }[]>(
+      `SELECT max(lease_ttl_ms) AS longest FROM scheduler.allocations
+       WHERE host = $1 AND state IN (${liveStatesSql})`,
+      [host],
+    );
+    return row?.longest ?? 0;
   }
 
   /** Binds the name to another key. */
@@ -122,6 +134,7 @@ export class HostRegistrationRepository {
       host.agentVersion,
       host.incarnation,
       host.fingerprint === undefined ? null : JSON.stringify(host.fingerprint),
+      host.bootId ?? null,
     ];
   }
 }

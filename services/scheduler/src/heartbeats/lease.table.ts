@@ -127,6 +127,11 @@ export class LeaseTable {
     return this.clock.monotonicMs() - since_ms < this.settings.leaseTtlMs;
   }
 
+  /** Whether every lease of that length which the host was given is surely over. */
+  isSilent(host: string, leaseTtl_ms: number): boolean {
+    return this.isOver(this.contact(host).heard_ms, Math.max(leaseTtl_ms, this.settings.leaseTtlMs));
+  }
+
   /**
    * Condemns the host when all its leases of that length are surely over: from now on it gets no answer until `absolve`.
    * @returns whether they are

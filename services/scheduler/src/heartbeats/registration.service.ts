@@ -40,8 +40,8 @@ export class RegistrationService {
   ) {}
 
   /**
-   * Errors: wrong_host, bad_signature, join_token_invalid, host_key_mismatch, host_superseded. The same registration
-   * again changes nothing.
+   * Errors: wrong_host, bad_signature, join_token_invalid, host_key_mismatch, host_superseded, unavailable (from another
+   * boot while leases of the earlier one may live). The same registration again changes nothing.
    */
   async register(registration: HostRegister, proof: HostProof): Promise<HostRegistered> {
     requireSameHost(registration.host, proof);
@@ -67,8 +67,10 @@ export class RegistrationService {
     const isNewKey = before !== null && !isSameKey(before.signingKey, signingKey);
     if (before !== null) {
       if (isNewKey) await this.replaceKey(tx, registration);
-      if (before.incarnation !== incarnation)
+      if (before.incarnation !== incarnation) {
+        await this.requireNoCopy(tx, registration, before);
         await this.follow(tx, host, before.incarnation, incarnation, now);
+      }
       await this.repository.update(tx, registration, now);
     }
     if (before?.incarnation !== incarnation || isNewKey) {
@@ -79,7 +81,8 @@ export class RegistrationService {
         data: { host, incarnation, reason: isNewKey ? 'It was given a new key.' : null, signingKey },
       });
     }
-    return { incarnation, signingKey, state: before?.state ?? 'ready' };
+    const bootId = registration.bootId ?? before?.bootId ?? null;
+    return { incarnation, signingKey, state: before?.state ?? 'ready', bootId };
   }
 
   /**
@@ -115,6 +118,27 @@ export class RegistrationService {
         `Stop the agent of ${host} that has the old key, and wait until the host is down and has nothing.`,
       );
     await this.repository.replaceKey(tx, host, signingKey);
+  }
+
+  /**
+   * An agent from another boot of the machine may be one on a copy of it, with the same key and the same memory, while the
+   * bots of the original run on: it would tell of them that they have ended, or be given their leases. So it waits until
+   * every lease of the earlier boot is surely over. A machine that was just booted has nothing that lives, and waits for
+   * less than it would for its host to be declared down; a copy of one that is heard never gets in.
+   */
+  private async requireNoCopy(
+    tx: Transaction,
+    { host, bootId }: HostRegister,
+    before: HostIdentity,
+  ): Promise<void> {
+    if (bootId === undefined || before.bootId === null || bootId === before.bootId) return;
+    if (before.state === 'down' || this.leases.isSilent(host, await this.repository.longestLeaseMs(tx, host)))
+      return;
+    throw new ProblemError(
+      'unavailable',
+      `Register again in a while: leases that ${host} had before this boot may not be over. If this machine is a copy ` +
+        'of another one, give it a name and a state folder of its own.',
+    );
   }
 
   /** Keeps the agent out that this one follows. Throws `host_superseded` when this one was itself followed before. */

@@ -7,6 +7,7 @@ import { Attempts1700000000005 } from './0005-attempts.js';
 import { Moves1700000000006 } from './0006-moves.js';
 import { Rollouts1700000000007 } from './0007-rollouts.js';
 import { JoiningAndQuotas1700000000008 } from './0008-joining-and-quotas.js';
+import { BootsOfHosts1700000000009 } from './0009-boots-of-hosts.js';
 
 /** The Postgres schema that the scheduler owns. */
 export const schedulerSchema = 'scheduler';
@@ -22,4 +23,5 @@ export const migrations = [
   Moves1700000000006,
   Rollouts1700000000007,
   JoiningAndQuotas1700000000008,
+  BootsOfHosts1700000000009,
 ];
