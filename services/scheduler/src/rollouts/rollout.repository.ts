@@ -2,6 +2,7 @@ import type { RolloutChange, RolloutOptions, RolloutSelector, RolloutState } fro
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { Transaction } from '#libs/persistence';
+import { storableText } from '../database/storable.js';
 import type { BotDefinition } from '../bots/bot.definition.js';
 import type { Mark } from './rollout.machine.js';
 import type { ChosenBot, Counts, RolloutRow, TargetRow, WatchedRow } from './rollout.rows.js';
@@ -194,7 +195,7 @@ export class RolloutRepository {
     const rows = marks.map(({ bot, state, reason, healthy }) => ({
       bot,
       state,
-      reason: reason?.slice(0, 300) ?? null,
+      reason: reason === null ? null : storableText(reason.slice(0, 300)),
       allocation: healthy?.allocation ?? null,
       attempt: healthy?.attempt ?? null,
       since: healthy === null ? null : new Date(healthy.sinceMs).toISOString(),
