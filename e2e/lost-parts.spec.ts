@@ -76,7 +76,9 @@ describe('a fleet that loses', () => {
       allocations.map(async ({ id }) => {
         const found = listed.find(({ allocation }) => allocation === id);
         if (found === undefined) throw new Error(`Allocation ${id} has no container`);
-        const { Id, State } = await engine.inspect(found.id);
+        const inspected = await engine.inspect(found.id);
+        if (inspected === null) throw new Error(`The container of allocation ${id} has gone`);
+        const { Id, State } = inspected;
         return { Id, running: State.Running, StartedAt: State.StartedAt };
       }),
     );

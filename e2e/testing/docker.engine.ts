@@ -51,6 +51,16 @@ export interface ContainerEnd {
   readonly at_ms: number;
 }
 
+class EngineRefusal extends Error {
+  constructor(
+    call: string,
+    readonly status: number,
+    answer: string,
+  ) {
+    super(`${call}: ${status} ${answer}`);
+  }
+}
+
 /** Asks the Docker Engine directly, with nothing of the agent's driver in between. */
 export class DockerEngine {
   private readonly socketPath = testDocker().socketPath;
@@ -70,8 +80,14 @@ export class DockerEngine {
     }));
   }
 
-  async inspect(id: string): Promise<ContainerInspection> {
-    return this.get(`/containers/${id}/json`);
+  /** Null for one that has gone, perhaps since it was listed. */
+  async inspect(id: string): Promise<ContainerInspection | null> {
+    try {
+      return await this.get<ContainerInspection>(`/containers/${id}/json`);
+    } catch (error) {
+      if (error instanceof EngineRefusal && error.status === 404) return null;
+      throw error;
+    }
   }
 
   async network(id: string): Promise<NetworkInspection> {
@@ -152,7 +168,7 @@ export class DockerEngine {
           answer.on('error', reject);
           answer.on('end', () => {
             if ((answer.statusCode ?? 500) < 300) resolve(text);
-            else reject(new Error(`${method} ${path}: ${answer.statusCode ?? 'no status'} ${text}`));
+            else reject(new EngineRefusal(`${method} ${path}`, answer.statusCode ?? 0, text));
           });
         },
       );
