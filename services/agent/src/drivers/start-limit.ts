@@ -15,8 +15,8 @@ export interface StartSample {
 }
 
 /** Pieces of work that seem to wait in the engine: below the first there is room for more, above the second too many. */
-const WAITING_MIN = 1;
-const WAITING_MAX = 3;
+const WAITING_MIN = 3;
+const WAITING_MAX = 6;
 /**
  * The shortest time known grows by so much with each sample of an engine that has hardly anything else to do, as at
  * the beginning of a burst: so one that got slower for good is known as it is now after a while, and until then is given
@@ -31,7 +31,7 @@ const FIRST = 4;
  * How many starts an engine takes at a time, found out by asking it. The rule is that of TCP Vegas (Brakmo and
  * Peterson, 1995; as a limit of concurrency in Netflix' concurrency-limits): of `n` pieces of work under way that take
  * `t` where the least was `t_min`, about `n (1 - t_min / t)` wait in the engine and gain nothing by it. The limit grows
- * by one while fewer than one waits, shrinks by one while more than three do, and is halved when the engine does not
+ * by one while fewer than three wait, shrinks by one while more than six do, and is halved when the engine does not
  * get done in time (AIMD). Decided once in as many samples as the limit. Pure: no clock, no I/O.
  */
 export class StartLimit {
