@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { progressSinceNow, unlessInterrupted } from '../bench.frame.js';
 import { AllocationsRun } from './allocations.run.js';
 import { type Baselines, measureBaselines } from './baselines.js';
 import { BenchFleet } from './bench.fleet.js';
@@ -27,17 +28,10 @@ const warm_up_bots = 200;
  */
 export async function controlBench(options: ControlArguments): Promise<void> {
   const { bots, hosts, processes, by, startMs, seconds, profile } = options;
-  const begin_ms = performance.now();
-  const progress = (what: string): void => {
-    process.stderr.write(`${((performance.now() - begin_ms) / 1000).toFixed(1).padStart(6)} s  ${what}\n`);
-  };
+  const progress = progressSinceNow();
   const fleet = new BenchFleet({ hosts, processes, start_ms: startMs, profile });
-  const interrupted = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => reject(new Error(`Ended by ${signal}.`)));
-  });
   try {
-    const result = await Promise.race([interrupted, measure()]);
+    const result = await unlessInterrupted(measure);
     console.log(options.json ? JSON.stringify(result, null, 2) : `\n${reportOf(result)}`);
   } catch (error) {
     const ended = fleet.ended();

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { testDocker, uniqueName } from '#libs/testing';
 import Docker from 'dockerode';
+import { progressSinceNow, unlessInterrupted } from '../bench.frame.js';
 import { BenchFleet, type BenchFleetOptions } from '../control/bench.fleet.js';
 import { clearEngine } from '../starts/engine.clearing.js';
 import { DrainRun, type DrainResult } from './drain.run.js';
@@ -30,10 +31,7 @@ const bot_cpu_millis = 100;
  */
 export async function drainBench(options: DrainArguments): Promise<void> {
   const { driver, bots, rounds, parallel } = options;
-  const begin_ms = performance.now();
-  const progress = (what: string): void => {
-    process.stderr.write(`${((performance.now() - begin_ms) / 1000).toFixed(1).padStart(6)} s  ${what}\n`);
-  };
+  const progress = progressSinceNow();
   const turns = Array.from({ length: 2 * rounds }, (_, n) => n % 2 === 0);
   const hosts = driver === 'docker' ? 2 : turns.length + 1;
   const name = uniqueName('bench');
@@ -41,12 +39,8 @@ export async function drainBench(options: DrainArguments): Promise<void> {
     ...{ hosts, processes: 1, profile: undefined },
     ...containersOf(options, name),
   });
-  const interrupted = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => reject(new Error(`Ended by ${signal}.`)));
-  });
   try {
-    const drains = await Promise.race([interrupted, measure()]);
+    const drains = await unlessInterrupted(measure);
     const { imageMs, volumeMs, startMs } = options;
     const simulated = driver === 'simulated' ? { imageMs, volumeMs, startMs } : null;
     const result = { driver, bots, parallel, cpus: availableParallelism(), simulated, drains };

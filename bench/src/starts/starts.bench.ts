@@ -1,6 +1,7 @@
 import { testDocker } from '#libs/testing';
 import Docker from 'dockerode';
 import type { Agent } from 'node:http';
+import { progressSinceNow, unlessInterrupted } from '../bench.frame.js';
 import { OpaqueAgent } from '../../../services/agent/src/drivers/docker/opaque-agent.js';
 import { AgentSide } from './agent.side.js';
 import { IdleImage } from './idle.image.js';
@@ -23,10 +24,7 @@ const resources = { cpuMillis: 250, memoryMiB: 64, pids: 32 };
  */
 export async function startsBench(options: StartsArguments): Promise<void> {
   const { containers, rounds, parallel } = options;
-  const begin_ms = performance.now();
-  const progress = (what: string): void => {
-    process.stderr.write(`${((performance.now() - begin_ms) / 1000).toFixed(1).padStart(6)} s  ${what}\n`);
-  };
+  const progress = progressSinceNow();
   const { socketPath, paperImage } = testDocker();
   if (paperImage === null) throw new Error('No paper image yet: run `node tools/bootstrap.mjs --for test`.');
   // Without it dockerode is slower: for the raw side, too, the best there is.
@@ -39,12 +37,8 @@ export async function startsBench(options: StartsArguments): Promise<void> {
     { dockerSocket: socketPath, images: { paper: image.reference } },
     resources,
   );
-  const interrupted = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => reject(new Error(`Ended by ${signal}.`)));
-  });
   try {
-    const result = await Promise.race([interrupted, measure()]);
+    const result = await unlessInterrupted(measure);
     console.log(options.json ? JSON.stringify(result, null, 2) : `\n${reportOf(result)}`);
   } finally {
     progress('everything ends');

@@ -1,6 +1,7 @@
 export * from './bootstrap-record.js';
 export * from './free-port.js';
 export * from './nats.server.js';
+export * from './nearest-rank.js';
 export * from './postgres.server.js';
 export * from './repository-root.js';
 export * from './server-process.js';
