@@ -1,11 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import { ProblemError, type ErrorCode, type EventData } from '#libs/contracts';
-import { decodeEvent, Poison, verifyEvent, type DecodedEvent, type Delivery } from '#libs/messaging';
+import { verifyEvent, type DecodedEvent, type Delivery } from '#libs/messaging';
 import { storableText } from '../database/storable.js';
 import { HostDirectory } from '../heartbeats/host.directory.js';
 import { RejectionLog, type Rejection } from '../heartbeats/rejection.log.js';
 import { LeaderTransaction } from '../leadership/leader-transaction.repository.js';
+import { decodeOrReject } from '../projection/decode-delivery.js';
 import { ReconcilerSignal } from '../reconciliation/reconciler.signal.js';
 import { MoveRepository } from './move.repository.js';
 import { MoveService } from './move.service.js';
@@ -65,7 +66,7 @@ export class PreparationProjectionService {
 
   /** Null for what is not to be projected: the scheduler's own events, and what was rejected. */
   private async check(delivery: Delivery, rejected: Rejection[]): Promise<Preparation | null> {
-    const event = this.decode(delivery);
+    const event = decodeOrReject(delivery);
     if (event === null || event.attributes.source === '/scheduler') return null;
     const [, kind, host = ''] = event.attributes.source.split('/');
     const reject = (code: ErrorCode, detail: string): null => {
@@ -88,16 +89,6 @@ export class PreparationProjectionService {
       return reject(error.code, error.detail);
     }
     return data;
-  }
-
-  private decode(delivery: Delivery): DecodedEvent | null {
-    try {
-      return decodeEvent(delivery);
-    } catch (error) {
-      if (!(error instanceof Poison)) throw error;
-      delivery.reject(error.reason);
-      return null;
-    }
   }
 }
 

@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { Transaction } from '#libs/persistence';
 import { liveStatesSql } from '../allocations/allocation.states.sql.js';
-import { settleTargetsSql } from './operation.settlement.sql.js';
+import { countSettledSql, settledColumnsSql, settleTargetsSql } from './operation.settlement.sql.js';
 
 /** A target as it begins; `host` is the one to leave and goes with the goal `moved` only. */
 export type NewTarget = Pick<OperationTarget, 'bot' | 'generation' | 'goal'> & { readonly host?: string };
@@ -97,15 +97,9 @@ export class OperationRepository {
          FROM settled
        )
        UPDATE scheduler.operations o
-       SET done = o.done + c.done, failed = o.failed + c.failed, superseded = o.superseded + c.superseded,
-         state = CASE
-           WHEN o.done + c.done < o.total THEN 'running'
-           WHEN o.failed + c.failed > 0 THEN 'failed'
-           WHEN o.superseded + c.superseded > 0 THEN 'superseded'
-           ELSE 'succeeded' END,
-         updated_at = now()
+       SET ${countSettledSql}
        FROM counted c WHERE o.id = $1 AND o.state = 'running'
-       RETURNING o.id, o.kind, o.state, o.requested_by, o.total, o.failed`,
+       RETURNING ${settledColumnsSql}`,
       [id, JSON.stringify(outcomes)],
     );
     return rows[0] ?? null;

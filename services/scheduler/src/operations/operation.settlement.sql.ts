@@ -4,6 +4,24 @@ import { liveMovesSql } from '../moves/move.states.sql.js';
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
 /**
+ * Adds newly settled targets, counted in a row `c`, to their operation `o`, and ends it with the last of them: failed when
+ * any has failed, else superseded when any was. For an UPDATE of operations.
+ */
+export const countSettledSql = `
+  done = o.done + c.done,
+  failed = o.failed + c.failed,
+  superseded = o.superseded + c.superseded,
+  state = CASE
+    WHEN o.done + c.done < o.total THEN 'running'
+    WHEN o.failed + c.failed > 0 THEN 'failed'
+    WHEN o.superseded + c.superseded > 0 THEN 'superseded'
+    ELSE 'succeeded' END,
+  updated_at = now()`;
+
+/** What those who tell of the operation need. */
+export const settledColumnsSql = 'o.id, o.kind, o.state, o.requested_by, o.total, o.failed';
+
+/**
  * Settles the running targets of the bots $1 (text[]); $2 is the count of failures from which a target has failed.
  * Touches no target of another bot and reads each bot's newest allocations by index, so it costs the same however
  * many targets an operation has; the counts of operations grow by what was settled, in one row each.
@@ -125,15 +143,7 @@ export const settleTargetsSql = `
     FOR UPDATE
   )
   UPDATE scheduler.operations o
-  SET done = o.done + c.done,
-    failed = o.failed + c.failed,
-    superseded = o.superseded + c.superseded,
-    state = CASE
-      WHEN o.done + c.done < o.total THEN 'running'
-      WHEN o.failed + c.failed > 0 THEN 'failed'
-      WHEN o.superseded + c.superseded > 0 THEN 'superseded'
-      ELSE 'succeeded' END,
-    updated_at = now()
+  SET ${countSettledSql}
   FROM counted c JOIN held ON held.id = c.operation
   WHERE o.id = c.operation
-  RETURNING o.id, o.kind, o.state, o.requested_by, o.total, o.failed`;
+  RETURNING ${settledColumnsSql}`;

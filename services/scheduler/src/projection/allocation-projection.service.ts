@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import { isLive, ProblemError, type AllocationEventData, type AttemptExit } from '#libs/contracts';
-import { decodeEvent, Poison, verifyEvent, type DecodedEvent, type Delivery } from '#libs/messaging';
+import { verifyEvent, type DecodedEvent, type Delivery } from '#libs/messaging';
 import { settling } from '../allocations/allocation.advance.js';
 import { AllocationAdvanceRepository } from '../allocations/allocation-advance.repository.js';
 import { AllocationRepository } from '../allocations/allocation.repository.js';
@@ -10,6 +10,7 @@ import { RejectionLog, type Rejection } from '../heartbeats/rejection.log.js';
 import { LeaderTransaction } from '../leadership/leader-transaction.repository.js';
 import { OperationTracker } from '../operations/operation.tracker.js';
 import { ReconcilerSignal } from '../reconciliation/reconciler.signal.js';
+import { decodeOrReject } from './decode-delivery.js';
 import { advanceOf, hostReportOf, identityMisfit, isMisfit, type Misfit } from './allocation-event.check.js';
 
 /** A delivery that its host verifiably signed. */
@@ -53,7 +54,7 @@ export class AllocationProjectionService {
 
   /** Null for what is not to be projected: our own events, and what was rejected. */
   private async check(delivery: Delivery, rejected: Rejection[]): Promise<Report | null> {
-    const event = this.decode(delivery);
+    const event = decodeOrReject(delivery);
     if (event === null) return null;
     const report = hostReportOf(event);
     if (report === null) return null;
@@ -71,16 +72,6 @@ export class AllocationProjectionService {
       return this.reject(delivery, host, event.what, report.data.allocation, error, rejected);
     }
     return { delivery, what: event.what, data: report.data, lastExit: report.lastExit };
-  }
-
-  private decode(delivery: Delivery): DecodedEvent | null {
-    try {
-      return decodeEvent(delivery);
-    } catch (error) {
-      if (!(error instanceof Poison)) throw error;
-      delivery.reject(error.reason);
-      return null;
-    }
   }
 
   /** The reports about allocations as they stand: same host, account, bot and epoch. */
