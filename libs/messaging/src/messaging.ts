@@ -113,6 +113,13 @@ export class Messaging {
     };
   }
 
+  /** Calls back whenever the connection is there again; returns a function that ends it. */
+  onConnected(listener: () => void): () => void {
+    return this.onStatus((state) => {
+      if (state === 'connected') listener();
+    });
+  }
+
   /** Sends what is left, then closes for good. Bounded: after 10 s it closes anyway. */
   async drain(): Promise<void> {
     if (this.connection.isClosed()) return;

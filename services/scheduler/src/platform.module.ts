@@ -103,6 +103,7 @@ function providersOf({ config, clock, logger, messaging, signingKey }: Platform,
             publish: async (messages) => await messaging.publishDurableAll(messages),
             send: async (messages) =>
               (await messaging.publishDurableAll(messages, { onFailure: 'continue' })).map(sendOutcome),
+            onReachable: (listener) => messaging.onConnected(listener),
           },
           { schema: schedulerSchema, source, clock, logger },
         ),

@@ -3,7 +3,21 @@ import { newId } from '#libs/contracts';
 import { EmbeddedPostgres, startPostgres, VirtualClock, waitFor, type TestPostgres } from '#libs/testing';
 import { anEvent, MemoryStream, OutboxDatabase } from '../testing/outbox.database.js';
 import type { NewMessage } from './outbox.js';
-import type { RelayMessage, SendOutcome } from './outbox.relay.js';
+import type { OutboxRelay, RelayMessage, SendOutcome } from './outbox.relay.js';
+
+/** Lets passes fail until the next one is at least 2 s away. @param lanes that run */
+async function untilSlow(relay: OutboxRelay, clock: VirtualClock, lanes: number): Promise<void> {
+  while (relay.status().failures < 8) await inSteps(clock, 250, lanes);
+}
+
+/** Lets time pass so that all lanes, which use a real database, come to their next wait every 250 ms. */
+async function inSteps(clock: VirtualClock, ms: number, lanes: number): Promise<void> {
+  for (let passed_ms = 0; passed_ms < ms; passed_ms += 250) {
+    await waitFor(() => clock.sleeping === lanes, { what: 'all lanes to wait' });
+    await clock.advance(250);
+  }
+  await waitFor(() => clock.sleeping === lanes, { what: 'all lanes to wait' });
+}
 
 const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
@@ -104,6 +118,38 @@ describe('OutboxRelay', () => {
       const relay = database.relay(async (messages) => messages.map(() => ({ ok: false })), { send });
       relay.start();
       await waitFor(() => sent.length === 1 && relay.status().failures > 0);
+    });
+
+    it('sends an urgent one that comes, or is left, while passes are far apart', async () => {
+      const clock = new VirtualClock();
+      const expiresAt = new Date(clock.wallMs() + 3_600_000);
+      const attempts: string[][] = [];
+      let away = true;
+      const relay = database.relay(stream.publish, {
+        clock,
+        idleMs: 3_600_000,
+        send: async (messages) => {
+          attempts.push(messages.map(({ subject }) => subject));
+          return away ? messages.map(() => ({ ok: false, refused: null })) : await send(messages);
+        },
+      });
+      await database.appendMessages([aMessage('a.start', { expiresAt })]);
+      relay.start();
+      await untilSlow(relay, clock, 2);
+      const quiet = attempts.length;
+      await inSteps(clock, 1500, 2);
+      // Nothing is urgent: the broker is left alone.
+      expect(attempts.length).toBe(quiet);
+      await database.appendMessages([aMessage('a.stop', { urgent: true, expiresAt })]);
+      await inSteps(clock, 1000, 2);
+      const urgent = attempts.slice(quiet);
+      expect(urgent[0]).toEqual(['a.stop', 'a.start']);
+      // And it is not hammered.
+      expect(urgent.length).toBeGreaterThanOrEqual(3);
+      expect(urgent.length).toBeLessThanOrEqual(4);
+      away = false;
+      await inSteps(clock, 250, 2);
+      await waitFor(() => sentSubjects().includes('a.stop'));
     });
 
     it('gives up what its stream refuses, and goes on with the others', async () => {
@@ -242,6 +288,42 @@ describe('OutboxRelay', () => {
     await clock.advance(5000);
     await database.untilEmpty();
     expect(stream.sequences()).toEqual([1]);
+  });
+
+  it('tries at once when the broker is reachable again, and is quick to try once more', async () => {
+    const clock = new VirtualClock();
+    let attempts = 0;
+    let away = true;
+    const listeners = new Set<() => void>();
+    const relay = database.relay(
+      async (messages) => {
+        attempts += 1;
+        if (away) throw new Error('no broker');
+        return await stream.publish(messages);
+      },
+      {
+        clock,
+        onReachable: (listener) => {
+          listeners.add(listener);
+          return () => void listeners.delete(listener);
+        },
+      },
+    );
+    await database.append(1);
+    relay.start();
+    await untilSlow(relay, clock, 1);
+    const before = attempts;
+    const now_ms = clock.monotonicMs();
+    for (const listener of listeners) listener();
+    await waitFor(() => attempts === before + 1 && clock.sleeping === 1);
+    expect(clock.monotonicMs()).toBe(now_ms);
+    // It did not last; the stream has no leader yet, say.
+    away = false;
+    await clock.advance(100);
+    await database.untilEmpty();
+    expect(stream.sequences()).toEqual([1]);
+    await relay.stop();
+    expect(listeners.size).toBe(0);
   });
 
   it('deletes what was published long ago, and nothing else', async () => {

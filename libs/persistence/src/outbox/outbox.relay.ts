@@ -40,6 +40,11 @@ export interface RelayPorts {
    * outbox holds events alone leaves it out.
    */
   readonly send?: (messages: readonly RelayMessage[]) => Promise<readonly SendOutcome[]>;
+  /**
+   * Has the listener called whenever the broker can be reached again, so that what waits does not wait for the end of
+   * a back-off; gives a function that ends it.
+   */
+  readonly onReachable?: (listener: () => void) => () => void;
 }
 
 export interface RelayLogger {
@@ -83,7 +88,8 @@ const dropped = lazyCounter(metricNames.outbox_dropped, 'Outbox messages given u
  *
  * Events are never given up, and a number once given stays. A message has an end: past it, or when its stream has no
  * room for it, it is dropped, because whoever wrote it writes it again while it is wanted (a command for a host that
- * takes nothing must not keep other hosts from theirs). A crash anywhere publishes rows again with the same message
+ * takes nothing must not keep other hosts from theirs). Failed passes are repeated ever more slowly, up to 5 s apart; at
+ * once when the broker is reachable again, and within 250 ms while an urgent message waits. A crash anywhere publishes rows again with the same message
  * id and sequence, which the stream and the audit table take once. Run it on the leader alone; two at once stay
  * correct and merely do the work twice.
  */
@@ -94,6 +100,7 @@ export class OutboxRelay {
   private readonly messages: RelayLane | null;
   private producer: Producer | null = null;
   private mayPublish: () => boolean = () => true;
+  private stopListening: () => void = () => undefined;
   private published = 0;
   private pruned_at_ms = Number.NEGATIVE_INFINITY;
 
@@ -106,10 +113,16 @@ export class OutboxRelay {
     const { send } = ports;
     this.repository = new OutboxRepository(schema);
     this.batchRows = options.batchRows ?? 500;
-    const lane = (name: string, pass: () => Promise<boolean>): RelayLane =>
-      new RelayLane(pass, { name, source, clock, logger, idleMs });
-    this.events = lane('events', async () => await this.passEvents());
-    this.messages = send === undefined ? null : lane('messages', async () => await this.passMessages(send));
+    const lane = { source, clock, logger, idleMs };
+    this.events = new RelayLane(async () => await this.passEvents(), { ...lane, name: 'events' });
+    this.messages =
+      send === undefined
+        ? null
+        : new RelayLane(async () => await this.passMessages(send), {
+            ...lane,
+            name: 'messages',
+            isUrgent: async () => await this.repository.hasUrgent(this.dataSource),
+          });
   }
 
   /**
@@ -121,11 +134,14 @@ export class OutboxRelay {
     this.mayPublish = mayPublish;
     this.events.start();
     this.messages?.start();
+    this.stopListening = this.ports.onReachable?.(() => this.retry()) ?? this.stopListening;
     this.backlogGauge().addCallback(this.observeBacklog);
   }
 
   /** Finishes the batches under way and stops; nothing is lost that was not published. */
   async stop(): Promise<void> {
+    this.stopListening();
+    this.stopListening = () => undefined;
     this.backlogGauge().removeCallback(this.observeBacklog);
     await Promise.all([this.events.stop(), this.messages?.stop()]);
   }
@@ -134,6 +150,11 @@ export class OutboxRelay {
   wake(): void {
     this.events.wake();
     this.messages?.wake();
+  }
+
+  private retry(): void {
+    this.events.retry();
+    this.messages?.retry();
   }
 
   status(): RelayStatus {

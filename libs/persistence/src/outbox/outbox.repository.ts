@@ -136,6 +136,14 @@ export class OutboxRepository {
     );
   }
 
+  /** Whether an urgent message waits; one look into an index. */
+  async hasUrgent(dataSource: DataSource): Promise<boolean> {
+    const rows = await dataSource.query<unknown[]>(
+      `SELECT 1 FROM ${this.schema}.outbox WHERE published_at IS NULL AND event IS NULL AND urgent LIMIT 1`,
+    );
+    return rows.length > 0;
+  }
+
   /** Gives up to `rows_max` messages up whose time has passed; returns how many. @param now by whoever set their end */
   async dropExpired(dataSource: DataSource, now: Date, rows_max: number): Promise<number> {
     const [, count] = await dataSource.query<[unknown[], number]>(

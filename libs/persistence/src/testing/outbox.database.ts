@@ -50,13 +50,18 @@ export class OutboxDatabase {
 
   relay(
     publish: RelayPorts['publish'],
-    options: Partial<RelayOptions> & { readonly send?: RelayPorts['send'] } = {},
+    options: Partial<RelayOptions> & Pick<RelayPorts, 'send' | 'onReachable'> = {},
   ): OutboxRelay {
-    const { send, ...others } = options;
+    const { send, onReachable, ...others } = options;
     const logger = { warn: () => undefined, error: () => undefined };
     const relay = new OutboxRelay(
       this.dataSource,
-      { finish, publish, ...(send === undefined ? {} : { send }) },
+      {
+        finish,
+        publish,
+        ...(send === undefined ? {} : { send }),
+        ...(onReachable === undefined ? {} : { onReachable }),
+      },
       { schema, source: '/scheduler', clock: new SystemClock(), logger, idleMs: 10, ...others },
     );
     this.relays.push(relay);

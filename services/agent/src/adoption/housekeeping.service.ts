@@ -1,11 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { CLOCK, type Clock } from '#libs/clock';
+import { CLOCK, type Clock, Wake } from '#libs/clock';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { AllocationsService } from '../allocations/allocations.service.js';
 import { DRIVER, type Driver, type Recovered } from '../drivers/driver.js';
 import { isAbort } from '../errors.js';
 import { AllocationsRepository } from '../state/allocations.repository.js';
-import { Wake } from '../wake.js';
 import { SpareThings } from './spare-things.js';
 import { StrayContainers } from './stray-containers.js';
 

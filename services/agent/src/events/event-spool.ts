@@ -1,9 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { CLOCK, type Clock } from '#libs/clock';
+import { CLOCK, type Clock, Wake } from '#libs/clock';
 import { Actor, eventTypes, newId, subjects, type EventData, type EventTypeName } from '#libs/contracts';
 import { AgentDatabase } from '../state/agent.database.js';
 import { integer, text, textOrNull } from '../state/row.js';
-import { Wake } from '../wake.js';
 
 export interface RecordedEvent<T extends EventTypeName = EventTypeName> {
   readonly type: T;

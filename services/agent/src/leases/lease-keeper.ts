@@ -1,8 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { CLOCK, type Clock } from '#libs/clock';
+import { CLOCK, type Clock, Wake } from '#libs/clock';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { HeartbeatSignal } from '../heartbeats/heartbeat.signal.js';
-import { Wake } from '../wake.js';
 import { suspensionBetween, type Look } from './suspension.js';
 
 /** One allocation whose lease is kept. */

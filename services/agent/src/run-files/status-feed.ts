@@ -1,9 +1,8 @@
 import { watch, type FSWatcher } from 'node:fs';
-import type { Clock } from '#libs/clock';
+import { type Clock, Wake } from '#libs/clock';
 import type { BotObservation, StatusFile } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { isAbort, oneLine } from '../errors.js';
-import { Wake } from '../wake.js';
 import type { RunDirectories } from './run-directories.js';
 
 /** The watch of the kernel can miss (full queue, other file systems): look this often in any case. */

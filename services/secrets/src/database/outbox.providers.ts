@@ -29,6 +29,7 @@ export const outboxProviders: Provider[] = [
           // The outbox checked type and data when the event was written.
           finish: (event) => encodeSignedEvent(event as EventToEncode, signingKey),
           publish: (messages) => messaging.publishDurableAll(messages),
+          onReachable: (listener) => messaging.onConnected(listener),
         },
         { schema: secretsSchema, source: '/secrets', clock, logger },
       ),

@@ -10,7 +10,7 @@ describe('Wake', () => {
     const wake = new Wake();
     wake.call();
     wake.call();
-    await wake.wait(clock, 1000, never);
+    expect(await wake.wait(clock, 1000, never)).toBe(true);
     let woken = false;
     const waiting = wake.wait(clock, 1000, never).then(() => (woken = true));
     await clock.advance(999);
@@ -25,11 +25,22 @@ describe('Wake', () => {
     const wake = new Wake();
     const waiting = wake.wait(clock, 1000, never);
     await clock.advance(1000);
-    await waiting;
+    expect(await waiting).toBe(false);
     const abort = new AbortController();
     const aborted = wake.wait(clock, 1000, abort.signal);
     abort.abort();
     await aborted;
     await wake.wait(clock, 1000, abort.signal);
+  });
+
+  it('forgets calls when told to', async () => {
+    const clock = new VirtualClock();
+    const wake = new Wake();
+    wake.call();
+    expect(wake.isCalled).toBe(true);
+    wake.clear();
+    const waiting = wake.wait(clock, 1000, never);
+    await clock.advance(1000);
+    expect(await waiting).toBe(false);
   });
 });

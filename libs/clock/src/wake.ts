@@ -1,17 +1,30 @@
-import type { Clock } from '#libs/clock';
+import type { Clock } from './clock.js';
 
 /** Lets a loop sleep until its time or until somebody has something for it; calls in between coalesce. */
 export class Wake {
   #called = false;
   #interrupt: (() => void) | null = null;
 
+  /** Whether somebody has called and no wait has ended since. */
+  get isCalled(): boolean {
+    return this.#called;
+  }
+
   call(): void {
     this.#called = true;
     this.#interrupt?.();
   }
 
-  /** Returns after `ms`, at the next call, or when the signal aborts; at once after a call that nobody saw. */
-  async wait(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  /** Forgets the calls that nobody has waited for. */
+  clear(): void {
+    this.#called = false;
+  }
+
+  /**
+   * Returns after `ms`, at the next call, or when the signal aborts; at once after a call that nobody saw.
+   * Answers whether there was a call.
+   */
+  async wait(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
     if (!this.#called && !signal.aborted) {
       const interruption = new AbortController();
       const interrupt = () => interruption.abort();
@@ -26,6 +39,8 @@ export class Wake {
         this.#interrupt = null;
       }
     }
+    const called = this.#called;
     this.#called = false;
+    return called;
   }
 }
