@@ -112,7 +112,7 @@ describe('a preparation', () => {
     });
   });
 
-  it('is made once for two commands at the same time, and again for a later one', async () => {
+  it('is made once for two commands at the same time', async () => {
     const calls: Call[] = [];
     let open = (): void => undefined;
     const gate = new Promise<void>((resolve) => (open = resolve));
@@ -127,11 +127,41 @@ describe('a preparation', () => {
     await fixture.scheduler.send(again);
     open();
     await fixture.scheduler.heard(command.move, 'prepared');
+    expect(fixture.scheduler.told(command.move)).toEqual(['prepared']);
+    expect(calls.map(({ step }) => step)).toEqual(['image', 'volume']);
+  });
+
+  it('that is made is told again to who asks again, at once and without any work, by the next agent too', async () => {
+    const calls: Call[] = [];
+    await fixture.start({}, watched(calls));
+    const command = prepare();
+    const again = { move: command.move, account: command.account };
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.move, 'prepared');
+    await fixture.scheduler.send(prepare(again));
+    await waitFor(() => fixture.scheduler.told(command.move).length === 2, { what: 'told twice' });
+    await fixture.stop();
+    await fixture.start({}, watched(calls));
+    await fixture.scheduler.send(prepare(again));
+    await waitFor(() => fixture.scheduler.told(command.move).length === 3, { what: 'told three times' });
+    expect(fixture.scheduler.told(command.move)).toEqual(['prepared', 'prepared', 'prepared']);
+    expect(calls.map(({ step }) => step)).toEqual(['image', 'volume']);
+  });
+
+  it('that failed is tried again for who asks again', async () => {
+    const calls: Call[] = [];
+    await fixture.start(
+      {},
+      watched(calls, async () => {
+        if (calls.length === 1) throw new DriverError('image-missing', 'not here yet', false);
+      }),
+    );
+    const command = prepare();
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.move, 'prepare-failed');
     await fixture.scheduler.send(prepare({ move: command.move, account: command.account }));
-    await waitFor(() => fixture.scheduler.told(command.move).length === 2, {
-      what: `told twice, told: ${fixture.scheduler.told(command.move).join(' ')}`,
-    });
-    expect(calls.map(({ step }) => step)).toEqual(['image', 'volume', 'image', 'volume']);
+    await fixture.scheduler.heard(command.move, 'prepared');
+    expect(calls.map(({ step }) => step)).toEqual(['image', 'image', 'volume']);
   });
 
   it('that has come too late to be of use says so', async () => {

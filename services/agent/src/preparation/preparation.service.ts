@@ -42,12 +42,16 @@ export class PreparationService {
   ) {}
 
   /**
-   * Inside a commit: it is to be made. Gives what to do once that is durable; null when there is nothing to do. A
-   * preparation that has ended is made again, which costs little and says once more how it is.
+   * Inside a commit: it is to be made. Gives what to do once that is durable; null when there is nothing to do. The
+   * scheduler asks again while it hears nothing: what was made is told again, and what failed is tried again.
    */
   record(command: PrepareCommand, traceparent: string | null): (() => void) | null {
     if (this.preparations.isWanted(command.move)) return null;
     const record = { command, traceparent };
+    if (this.preparations.isMade(command.move)) {
+      this.#tell(record, 0, null);
+      return null;
+    }
     if (this.preparations.countWanted() >= preparations_waiting_max) {
       this.#tell(record, 0, { code: 'too-many', detail: 'This host has too much to prepare already.' });
       return null;
@@ -87,7 +91,7 @@ export class PreparationService {
       this.#closing.signal.throwIfAborted();
       const took_ms = Math.round(this.clock.monotonicMs() - begun_ms);
       await this.db.commit(() => {
-        this.preparations.end(record.command.move);
+        this.preparations.end(record.command.move, failure === null);
         this.#tell(record, took_ms, failure);
       });
     } finally {

@@ -6,6 +6,10 @@ import { text, textOrNull, type Row } from './row.js';
 /** As long as commands are remembered, so that a late delivery finds what it was about. */
 const kept_ms = 48 * 60 * 60 * 1000;
 
+/** Values of the column `ended` besides 0, which is to be made. */
+const failed = 1;
+const made = 2;
+
 /** What this host is to make ready for a bot that may come. */
 export interface PreparationRecord {
   readonly command: PrepareCommand;
@@ -32,13 +36,18 @@ export class PreparationsRepository {
     return this.db.one('SELECT 1 FROM preparations WHERE move = ? AND ended = 0', move) !== null;
   }
 
+  /** It was made lately. One that failed, or that an earlier agent made, counts as not made. */
+  isMade(move: string): boolean {
+    return this.db.one('SELECT 1 FROM preparations WHERE move = ? AND ended = ?', move, made) !== null;
+  }
+
   countWanted(): number {
     return Number(
       this.db.one('SELECT count(*) AS wanted FROM preparations WHERE ended = 0')?.['wanted'] ?? 0,
     );
   }
 
-  /** Inside a commit. One that has ended is to be made again: what it made may be gone. */
+  /** Inside a commit. One that failed is to be made again: it may succeed now. */
   want({ command, traceparent }: PreparationRecord, wall_ms: number): void {
     this.db.change(
       `INSERT INTO preparations (move, command, traceparent, ended, recorded_at) VALUES (?, ?, ?, 0, ?)
@@ -52,14 +61,14 @@ export class PreparationsRepository {
   }
 
   /** Inside a commit. */
-  end(move: string): void {
-    this.db.change('UPDATE preparations SET ended = 1 WHERE move = ?', move);
+  end(move: string, isMade: boolean): void {
+    this.db.change('UPDATE preparations SET ended = ? WHERE move = ?', isMade ? made : failed, move);
   }
 
   /** Inside a commit. */
   prune(wall_ms: number): void {
     this.db.change(
-      'DELETE FROM preparations WHERE ended = 1 AND recorded_at < ?',
+      'DELETE FROM preparations WHERE ended <> 0 AND recorded_at < ?',
       Math.trunc(wall_ms - kept_ms),
     );
   }

@@ -17,8 +17,8 @@ let databaseUrl: string;
 let runtime: RuntimeHarness;
 let host: SignedHost;
 
-const begin = async (): Promise<RuntimeHarness> =>
-  RuntimeHarness.start({ databaseUrl, nats, clock, config: { movePrepareMs: prepare_ms } });
+const begin = async (movePrepareMs = prepare_ms): Promise<RuntimeHarness> =>
+  RuntimeHarness.start({ databaseUrl, nats, clock, config: { movePrepareMs } });
 
 beforeAll(async () => {
   [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
@@ -281,6 +281,70 @@ describe('a bot on a draining host', () => {
     await runtime.pass();
     await runtime.pass();
     expect(await runtime.query('SELECT 1 FROM scheduler.moves')).toHaveLength(2);
+  });
+});
+
+describe('a target that was not reached', () => {
+  it('is asked again, and the move goes on with its answer, long before its time is up', async () => {
+    await runtime.stop();
+    runtime = await begin(120_000);
+    const bot = await runtime.bot();
+    await runtime.heartbeat(host);
+    const old = await running(bot.name);
+    const other = await aHost();
+    await drain(host);
+    const asked = async (): Promise<PrepareCommand[]> =>
+      (await runtime.outbox())
+        .filter(({ subject }) => subject?.endsWith('.prepare') === true)
+        .map(({ body }) => PrepareCommand.parse(JSON.parse(body)));
+    const after = async (ms: number): Promise<number> => {
+      await clock.advance(ms);
+      await runtime.heartbeat(host, [seen(old)]);
+      await runtime.heartbeat(other, []);
+      await runtime.pass();
+      return (await asked()).length;
+    };
+    await runtime.pass();
+    expect(await asked()).toHaveLength(1);
+    // The first command is lost: nobody answers.
+    await runtime.query(`DELETE FROM scheduler.outbox WHERE subject LIKE '%.prepare'`);
+    expect(await after(9_999)).toBe(0);
+    expect(await after(1)).toBe(1);
+    expect(await after(9_999)).toBe(1);
+    const [again] = await asked();
+    const move = await moveOf(bot.name);
+    expect(again).toMatchObject({ move: move.id, host: other.name });
+    // It has no more time than it had before.
+    expect(again?.expiresAt).toBe(new Date(clock.wallMs() - 19_999 + 120_000).toISOString());
+    expect(await told(bot.name)).toBe(false);
+
+    await say(other, move);
+    expect(await after(60_000)).toBe(1);
+    expect(await movesOf(bot.name)).toHaveLength(1);
+    expect(await moveOf(bot.name)).toMatchObject({ state: 'switching', prepared: true });
+  });
+
+  it('is asked a bounded number of times', async () => {
+    await runtime.stop();
+    runtime = await begin(120_000);
+    const bot = await runtime.bot();
+    await runtime.heartbeat(host);
+    const old = await running(bot.name);
+    const other = await aHost();
+    await drain(host);
+    await runtime.pass();
+    const first = (await moveOf(bot.name)).id;
+    for (let second = 0; second < 240; second += 5) {
+      await clock.advance(5000);
+      await runtime.heartbeat(host, [seen(old)]);
+      await runtime.heartbeat(other, []);
+      await runtime.pass();
+    }
+    const asked = (await runtime.outbox()).filter(
+      ({ subject, body }) => subject?.endsWith('.prepare') === true && body.includes(first),
+    );
+    expect(asked).toHaveLength(12);
+    expect((await movesOf(bot.name))[0]).toMatchObject({ state: 'failed' });
   });
 });
 

@@ -12,7 +12,7 @@ import { DrainService } from './drain.service.js';
 import { MoveRepository, type MoveEnd } from './move.repository.js';
 import type { MoveStanding } from './move.rows.js';
 import { MoveService } from './move.service.js';
-import { verdictOf, type MoveVerdict } from './move.verdict.js';
+import { askAgainMsOf, verdictOf, type MoveVerdict } from './move.verdict.js';
 
 /** Moves looked at in a pass; there are more only with very many drains at once. */
 const moves_rows_max = 2000;
@@ -96,6 +96,8 @@ export class MoveReconciler implements Reconciler {
     if (switches.length > 0) await this.service.switchOver(switches);
     const prepares = steps.flatMap(({ move, verdict }) => (verdict.next === 'prepare' ? [move.id] : []));
     if (prepares.length > 0) await this.service.prepare(prepares);
+    const silent = steps.flatMap(({ move, verdict }) => (verdict.next === 'ask-again' ? [move.id] : []));
+    if (silent.length > 0) await this.service.askAgain(silent);
   }
 
   private stepsOf(underWay: readonly MoveStanding[], snapshot: FleetSnapshot): Step[] {
@@ -110,6 +112,7 @@ export class MoveReconciler implements Reconciler {
         targetHeard: target?.heard ?? false,
         targetFits: target !== undefined && snapshot.isWithinCapacity(target.name),
         targetBusy: (towards.get(move.to) ?? 0) >= this.settings.movesPerTargetMax,
+        askAgainMs: askAgainMsOf(this.settings.movePrepareMs),
       });
       if (verdict.next === 'prepare') count(move.to);
       return { move, verdict };
@@ -140,6 +143,7 @@ function endOf({ move, verdict }: Step): MoveEnd[] {
       ];
     case 'wait':
     case 'prepare':
+    case 'ask-again':
     case 'switch':
       return [];
   }

@@ -36,7 +36,7 @@ export class MoveRepository {
   async underWay(rows_max: number): Promise<MoveStanding[]> {
     return this.dataSource.query<MoveStanding[]>(
       `SELECT ${identityColumns}, m.state, m.prepare, m.prepare_by AS "prepareBy", m.created_at AS "createdAt",
-              m.switched_at AS "switchedAt", b.desired, c.locked_at IS NOT NULL AS locked, old.state AS "oldState",
+              m.updated_at AS "updatedAt", m.switched_at AS "switchedAt", b.desired, c.locked_at IS NOT NULL AS locked, old.state AS "oldState",
               old.stop_requested_at IS NOT NULL AS "oldTold", old.ended_at AS "oldEndedAt", t.state AS "targetState",
               f.drain_at IS NOT NULL AS draining, f.drain_deadline_at AS "deadlineAt",
               coalesce(f.drain_on_deadline, 'keep') AS "onDeadline", newer.host AS "newHost",
@@ -106,6 +106,17 @@ export class MoveRepository {
        WHERE m.id = ANY($1) AND m.state = 'planned' AND b.name = m.bot AND f.name = m.from_host
        RETURNING ${identityColumns}, m.prepare_by AS "prepareBy", b.runtime, b.version, b.resources`,
       [ids, now, prepare_ms],
+    );
+    return rows;
+  }
+
+  /** Of these the moves that still wait for their targets, to ask them once more; they have no more time for it. */
+  async askAgain(tx: Transaction, ids: readonly string[], now: Date): Promise<PreparingMove[]> {
+    const [rows] = await tx.query<[PreparingMove[], number]>(
+      `UPDATE scheduler.moves m SET updated_at = $2 FROM scheduler.bots b
+       WHERE m.id = ANY($1) AND m.state = 'preparing' AND m.prepare_by > $2 AND b.name = m.bot
+       RETURNING ${identityColumns}, m.prepare_by AS "prepareBy", b.runtime, b.version, b.resources`,
+      [ids, now],
     );
     return rows;
   }

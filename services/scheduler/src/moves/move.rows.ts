@@ -30,6 +30,8 @@ export interface MoveStanding extends MoveIdentity {
   readonly state: MoveState;
   readonly prepare: boolean;
   readonly prepareBy: Date | null;
+  /** When it came into this state; while it prepares, when the target was last asked to. */
+  readonly updatedAt: Date;
   readonly createdAt: Date;
   readonly switchedAt: Date | null;
   /** Of the bot; null when it is gone. */

@@ -6,7 +6,7 @@ import { CommandFactory } from '../commands/command.factory.js';
 import { LeaderTransaction } from '../leadership/leader-transaction.repository.js';
 import { OperationTracker } from '../operations/operation.tracker.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
-import { MoveRepository, type MoveEnd } from './move.repository.js';
+import { MoveRepository, type MoveEnd, type PreparingMove } from './move.repository.js';
 import { moveEventData, type MoveIdentity, type MoveStanding, type NewMove } from './move.rows.js';
 
 const eventOfEnd = {
@@ -39,12 +39,14 @@ export class MoveService {
 
   /** Sends the targets their prepare commands. */
   async prepare(ids: readonly string[]): Promise<number> {
-    return this.transaction.run(async (tx) => {
-      const preparing = await this.moves.prepare(tx, ids, this.now(), this.settings.movePrepareMs);
-      const commands = await Promise.all(preparing.map((move) => this.commands.prepare(move)));
-      if (commands.length > 0) await this.outbox.commands(tx, commands);
-      return preparing.length;
-    });
+    return this.transaction.run(async (tx) =>
+      this.send(tx, await this.moves.prepare(tx, ids, this.now(), this.settings.movePrepareMs)),
+    );
+  }
+
+  /** Sends them once more, in case they or their answers were lost; a target that is ready says so again. */
+  async askAgain(ids: readonly string[]): Promise<number> {
+    return this.transaction.run(async (tx) => this.send(tx, await this.moves.askAgain(tx, ids, this.now())));
   }
 
   /**
@@ -100,6 +102,12 @@ export class MoveService {
       ended.map((move) => move.bot),
     );
     return ended.length;
+  }
+
+  private async send(tx: Transaction, preparing: readonly PreparingMove[]): Promise<number> {
+    const commands = await Promise.all(preparing.map((move) => this.commands.prepare(move)));
+    if (commands.length > 0) await this.outbox.commands(tx, commands);
+    return preparing.length;
   }
 
   private async tell(

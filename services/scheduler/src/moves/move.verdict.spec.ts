@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { AllocationState, DesiredState, HostState } from '#libs/contracts';
 import type { MoveStanding } from './move.rows.js';
-import { switching_ms_max, verdictOf, type MoveCircumstances } from './move.verdict.js';
+import { askAgainMsOf, switching_ms_max, verdictOf, type MoveCircumstances } from './move.verdict.js';
 
 const now = new Date('2026-01-01T12:00:00Z');
 const later = (ms: number): Date => new Date(now.getTime() + ms);
@@ -22,6 +22,7 @@ const aMove = (over: Partial<MoveStanding> = {}): MoveStanding => ({
   state: 'planned',
   prepare: true,
   prepareBy: null,
+  updatedAt: now,
   createdAt: now,
   switchedAt: null,
   desired: 'running',
@@ -37,7 +38,13 @@ const aMove = (over: Partial<MoveStanding> = {}): MoveStanding => ({
   newRunningAt: null,
   ...over,
 });
-const fine: MoveCircumstances = { now, targetHeard: true, targetFits: true, targetBusy: false };
+const fine: MoveCircumstances = {
+  now,
+  targetHeard: true,
+  targetFits: true,
+  targetBusy: false,
+  askAgainMs: 10_000,
+};
 const next = (move: Partial<MoveStanding>, over: Partial<MoveCircumstances> = {}) =>
   verdictOf(aMove(move), { ...fine, ...over }).next;
 
@@ -48,6 +55,18 @@ describe('a move', () => {
     expect(next({ state: 'preparing', prepareBy: later(1) })).toBe('wait');
     expect(next({ state: 'preparing', prepareBy: now })).toBe('failed');
     expect(next({ state: 'prepared' })).toBe('switch');
+  });
+
+  it('has a target asked again that says nothing, a few times in all', () => {
+    const asked = { state: 'preparing' as const, prepareBy: later(120_000) };
+    expect(next({ ...asked, updatedAt: later(-9_999) })).toBe('wait');
+    expect(next({ ...asked, updatedAt: later(-10_000) })).toBe('ask-again');
+    expect(next({ ...asked, updatedAt: later(-10_000) }, { targetHeard: false })).toBe('failed');
+    expect(next({ ...asked, updatedAt: later(-10_000), prepareBy: now })).toBe('failed');
+    expect(next({ state: 'prepared', updatedAt: later(-10_000) })).toBe('switch');
+    expect(askAgainMsOf(1000)).toBe(10_000);
+    expect(askAgainMsOf(120_000)).toBe(10_000);
+    expect(3_600_000 / askAgainMsOf(3_600_000)).toBe(12);
   });
 
   it('that needs no preparation switches at once', () => {
@@ -105,13 +124,14 @@ describe('a move', () => {
         fc.record({ targetHeard: fc.boolean(), targetFits: fc.boolean(), targetBusy: fc.boolean() }),
         (fields, circumstances) => {
           const move = aMove({ ...fields, newHost: fields.newRunningAt === null ? null : 'host-b' });
-          const verdict = verdictOf(move, { now, ...circumstances });
+          const verdict = verdictOf(move, { now, askAgainMs: 10_000, ...circumstances });
           if (verdict.next === 'done') {
             expect(move.state).toBe('switching');
             expect(verdict.gapMs).toBeGreaterThanOrEqual(0);
           }
           // Nothing takes the order to stop back, and it is given once.
-          if (move.state === 'switching') expect(['switch', 'prepare']).not.toContain(verdict.next);
+          if (move.state === 'switching')
+            expect(['switch', 'prepare', 'ask-again']).not.toContain(verdict.next);
           if (verdict.next !== 'switch') return;
           expect(move).toMatchObject({ desired: 'running', locked: false, oldTold: false, oldEndedAt: null });
           expect(move.targetState).toBe('ready');

@@ -9,11 +9,14 @@ export interface MoveCircumstances {
   readonly targetFits: boolean;
   /** As many moves are under way to this target as may be. */
   readonly targetBusy: boolean;
+  /** After so long without a word of it a target is asked again. */
+  readonly askAgainMs: number;
 }
 
 export type MoveVerdict =
   | { readonly next: 'wait' }
   | { readonly next: 'prepare' }
+  | { readonly next: 'ask-again' }
   | { readonly next: 'switch'; readonly detail: string | null }
   | { readonly next: 'done'; readonly to: string; readonly gapMs: number }
   | { readonly next: 'cancelled'; readonly detail: string }
@@ -25,6 +28,14 @@ export type MoveVerdict =
  * must not keep others from being moved.
  */
 export const switching_ms_max = 15 * 60_000;
+
+/** A target is asked to prepare once, and again so many times at most. */
+const asked_again_max = 12;
+const ask_again_ms_min = 10_000;
+
+/** How long to wait for a target before it is asked again, of the time that it has in all. */
+export const askAgainMsOf = (prepare_ms: number): number =>
+  Math.max(ask_again_ms_min, prepare_ms / asked_again_max);
 
 /**
  * How a move goes on. Pure: everything is read again before, so the same facts lead to the same step whoever leads.
@@ -52,7 +63,7 @@ export function verdictOf(move: MoveStanding, circumstances: MoveCircumstances):
   return onward(move, circumstances);
 }
 
-function onward(move: MoveStanding, { now, targetBusy }: MoveCircumstances): MoveVerdict {
+function onward(move: MoveStanding, { now, targetBusy, askAgainMs }: MoveCircumstances): MoveVerdict {
   if (move.state === 'prepared') return { next: 'switch', detail: null };
   if (!move.prepare) return { next: 'switch', detail: null };
   if (isOverdue(move, now))
@@ -60,7 +71,8 @@ function onward(move: MoveStanding, { now, targetBusy }: MoveCircumstances): Mov
   if (move.state === 'planned') return targetBusy ? { next: 'wait' } : { next: 'prepare' };
   if (move.prepareBy !== null && now >= move.prepareBy)
     return { next: 'failed', detail: `${move.to} did not get ready in time.`, failure: 'timeout' };
-  return { next: 'wait' };
+  // The command or its answer may have been lost.
+  return now.getTime() - move.updatedAt.getTime() >= askAgainMs ? { next: 'ask-again' } : { next: 'wait' };
 }
 
 /** The old one was told to stop, which nothing takes back; the new one runs where placement puts it. */

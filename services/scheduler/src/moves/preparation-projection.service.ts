@@ -15,7 +15,7 @@ type Preparation = EventData<'tradefleet.move.prepared'>;
 
 /**
  * What hosts say of their preparations, into moves. Signed by the host that says it, and heard only of the target of
- * the move while it prepares: a late or a foreign word changes nothing. What is lost costs the time a target is given.
+ * the move while it prepares: a late or a foreign word changes nothing. What is lost is said again when the target is asked again.
  */
 @Injectable()
 export class PreparationProjectionService {
