@@ -41,7 +41,7 @@ interface Item {
 const concurrency_default = 16;
 /** After as many deliveries a message of a batch is handled alone, so that it does not hold up the others. */
 const alone_after_deliveries = 5;
-/** Bodies held at a time; beyond it nothing is pulled until half of them are settled. */
+/** Bodies held at a time; beyond it nothing is pulled until half of them are settled. What is on its way comes on top. */
 const held_bytes_max = 64 * 1024 * 1024;
 const nobody = 'nats:unknown';
 
@@ -82,7 +82,7 @@ export class ConsumerWorker {
     this.running = Promise.all([this.puller.run(), this.held.keepAlive()]);
   }
 
-  /** Pulls no more, gives back what waits, resolves when what is being handled is settled. */
+  /** Pulls no more, gives back what waits and what is on its way, resolves when what is being handled is settled. */
   async stop(): Promise<void> {
     this.closing = true;
     await this.puller.stop();

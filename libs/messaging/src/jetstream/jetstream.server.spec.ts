@@ -374,6 +374,35 @@ describe('life and death', () => {
     expect([...done].sort((a, b) => a - b)).toEqual(numbered(20).map((_, n) => n));
   });
 
+  it('gives back what is on its way at a shutdown', async () => {
+    // Nothing comes again by itself while this test runs.
+    const { stream, consumer } = await made({ ack_wait_ms: 600_000, deliveries_max: 1000 });
+    const count = 3000;
+    const done = new Set<number>();
+    const handle: Handle = (payload) => void done.add(numberOf(single(payload)));
+    const published = messaging.publishDurableAll(
+      numbered(count).map((body) => ({
+        subject: `${stream.name}.x`,
+        messageId: uniqueName('m'),
+        body: JSON.stringify(body),
+        headers: {},
+      })),
+      { window: 64 },
+    );
+    const client = await connected(nats);
+    for (let round = 1; round <= 10; round++) {
+      const app = await consume({ spec: consumer }, handle, client);
+      await waitFor(() => done.size > (round * count) / 15, { what: 'a part of the messages' });
+      await app.close();
+      apps.pop();
+    }
+    expect((await published).every(({ ok }) => ok)).toBe(true);
+    await consume({ spec: consumer }, handle);
+    await settled(consumer);
+    expect(done.size).toBe(count);
+    await client.drain();
+  });
+
   it('does not wait for ever at a shutdown; what was not finished comes again', async () => {
     const { stream, consumer } = await made({ ack_wait_ms: 400 });
     const release = signal();

@@ -1,16 +1,21 @@
 import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
+import type { Subscription } from '@nats-io/transport-node';
 import { ProblemError, type ConsumerSpec } from '#libs/contracts';
 import { backoffMs } from '../connection.js';
 import type { Messaging } from '../messaging.js';
+import { endsWithin } from '../shutdown.js';
 
 /** One pull; half of it is the interval of signs of life, and all of it the pause before a lost consumer is tried again. */
 const pull_ms = 5000;
 const find_ms_min = 100;
 const find_ms_max = 5000;
+/** How long the end of a pull waits for the server to say that nothing more comes. */
+const drain_ms_max = 2000;
 
 /**
  * Pulls the messages of a durable consumer until stopped. Looks for the consumer until somebody has made it, and again
- * when it is gone. Can be paused: what is handed out then comes again after `ack_wait`.
+ * when it is gone. Can be paused. What the server had sent when a pull was ended is still received: at most `prefetch`
+ * messages.
  */
 export class Puller {
   private messages: ConsumerMessages | null = null;
@@ -45,7 +50,7 @@ export class Puller {
   pause(): void {
     if (this.paused) return;
     this.paused = true;
-    void this.messages?.close();
+    void this.end(this.messages);
   }
 
   unpause(): void {
@@ -54,10 +59,29 @@ export class Puller {
     this.resume?.();
   }
 
+  /** Resolves when nothing more will be received. */
   async stop(): Promise<void> {
     this.stopped.abort();
     this.resume?.();
-    await this.messages?.close();
+    await this.end(this.messages);
+  }
+
+  /**
+   * Ends a pull. The library's own `close` drops what is on its way, and nobody else would get that before `ack_wait` is
+   * over: the server is told first, and its answer comes behind the last message. Never rejects.
+   */
+  private async end(messages: ConsumerMessages | null): Promise<void> {
+    if (messages === null) return;
+    const { clock, logger } = this.messaging;
+    const subscription = subscriptionOf(messages);
+    if (this.messaging.isConnected() && !subscription.isClosed()) {
+      const drained = subscription.drain().catch((error: unknown) => {
+        logger.warn({ err: error, consumer: this.spec.durable }, 'pull ended without its last messages');
+      });
+      if (!(await endsWithin(drained, drain_ms_max, clock)))
+        logger.warn({ consumer: this.spec.durable }, 'pull ended before the server answered');
+    }
+    await messages.close();
   }
 
   private isStopped(): boolean {
@@ -82,7 +106,7 @@ export class Puller {
     });
     this.messages = messages;
     // Stopped or paused while it was being looked for.
-    if (this.isStopped() || this.paused) void messages.close();
+    if (this.isStopped() || this.paused) void this.end(messages);
     onPulling();
     void this.logNotices(messages);
     const ended = await messages.closed();
@@ -111,4 +135,9 @@ export class Puller {
       // Aborted by `stop`, which the loop looks at next.
     }
   }
+}
+
+/** The library offers no way to drain a pull but through its subscription, a public field of the class behind the type. */
+function subscriptionOf(messages: ConsumerMessages): Subscription {
+  return (messages as ConsumerMessages & { readonly sub: Subscription }).sub;
 }
