@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { AllocationState, Attempt, EndReason } from '../allocation/allocation.schema.js';
+import { GapEventData } from '../audit/producer.schema.js';
+import { QuarantinedEventData, QuarantineFloodedEventData } from '../audit/quarantine.schema.js';
 import { LabelName, Labels } from '../host/host.schema.js';
 import { Epoch, Generation, Id, Name, PublicJwk } from '../names.js';
 import { MoveReason } from '../move/move.schema.js';
@@ -233,6 +235,12 @@ export const eventTypes = {
   'tradefleet.host.swept': type('notice', 'audit', swept),
   'tradefleet.host.drain-overdue': type('warning', 'audit', drain),
   'tradefleet.host.drained': type('notice', 'audit', drain),
+  /** A host knows what an earlier leader did and the database does not: an older state of it has come back. */
+  'tradefleet.leader.restore-noticed': type(
+    'critical',
+    'audit',
+    z.strictObject({ host: Name, term: z.int(), termSeen: z.int(), epochsSkipped: z.int() }),
+  ),
   'tradefleet.move.planned': type('info', 'audit', move),
   'tradefleet.move.prepared': type('info', 'audit', preparation),
   'tradefleet.move.prepare-failed': type('warning', 'audit', preparation),
@@ -277,6 +285,13 @@ export const eventTypes = {
     'session',
     z.strictObject({ method: z.string().max(10), path: z.string().max(200), ip: z.string().max(64) }),
   ),
+  /** A message of the stream of events that was put aside instead of recorded. */
+  'tradefleet.audit.quarantined': type('warning', 'audit', QuarantinedEventData),
+  'tradefleet.audit.quarantine-flooded': type('warning', 'audit', QuarantineFloodedEventData),
+  /** Numbers of a producer did not come with the others; they are asked for again. */
+  'tradefleet.audit.gap-found': type('warning', 'audit', GapEventData),
+  'tradefleet.audit.gap-refilled': type('notice', 'audit', GapEventData),
+  'tradefleet.audit.gap-lost': type('critical', 'audit', GapEventData),
 } as const satisfies Record<string, EventType>;
 
 export type EventTypeName = keyof typeof eventTypes;

@@ -5,6 +5,7 @@ export type ServiceName = 'scheduler' | 'agent' | 'audit' | 'secrets' | 'gateway
 const scheduler = ['scheduler'] as const;
 const agent = ['agent'] as const;
 const secrets = ['secrets'] as const;
+const audit = ['audit'] as const;
 
 /** Who may publish each event. A new event does not compile until it stands here. */
 export const eventProducers: Readonly<Record<EventTypeName, readonly ServiceName[]>> = {
@@ -47,6 +48,7 @@ export const eventProducers: Readonly<Record<EventTypeName, readonly ServiceName
   'tradefleet.host.swept': agent,
   'tradefleet.host.drain-overdue': scheduler,
   'tradefleet.host.drained': scheduler,
+  'tradefleet.leader.restore-noticed': scheduler,
   'tradefleet.move.planned': scheduler,
   'tradefleet.move.prepared': agent,
   'tradefleet.move.prepare-failed': agent,
@@ -72,4 +74,9 @@ export const eventProducers: Readonly<Record<EventTypeName, readonly ServiceName
   'tradefleet.grant.refused': secrets,
   'tradefleet.credential.set': secrets,
   'tradefleet.session.refused': ['gateway'],
+  'tradefleet.audit.quarantined': audit,
+  'tradefleet.audit.quarantine-flooded': audit,
+  'tradefleet.audit.gap-found': audit,
+  'tradefleet.audit.gap-refilled': audit,
+  'tradefleet.audit.gap-lost': audit,
 };

@@ -1,0 +1,70 @@
+import { z } from 'zod';
+import { EventAttributes } from '../event/event.schema.js';
+import { Id } from '../names.js';
+
+/** Bounds of a watermark request and its answer; what is beyond waits for the next one. */
+export const watermarkLimits = {
+  /** Incarnations of one producer in one request. */
+  incarnations_max: 64,
+  /** Ranges of one incarnation. */
+  ranges_max: 32,
+  /** Events of one incarnation that are asked for again at once. */
+  missing_events_max: 2048,
+} as const;
+
+/** Sequences of one incarnation, first and last, both included. */
+export const SequenceRange = z
+  .tuple([z.int().min(1), z.int().min(1)])
+  .refine(([from, to]) => from <= to, 'must not end before it begins');
+export type SequenceRange = z.infer<typeof SequenceRange>;
+
+const eventsIn = (ranges: readonly SequenceRange[]): number =>
+  ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
+
+/**
+ * A producer asks how far its events are recorded. Services ask on `subjects.internal('audit', 'watermark')`, agents on
+ * `subjects.watermark(host)` with the source `/agent/<host>`. Signed by the key that signs the producer's events, as a
+ * detached JWS over the body in the header `tradefleet-signature`.
+ */
+export const WatermarkRequest = z
+  .strictObject({
+    source: EventAttributes.shape.source,
+    incarnations: z
+      .array(
+        z.strictObject({
+          incarnation: Id,
+          /** The highest sequence it has published. */
+          last: z.int().min(0),
+          /** Was asked for and is no longer there: will never come. Told again until `upTo` has passed it. */
+          unavailable: z.array(SequenceRange).max(watermarkLimits.ranges_max),
+        }),
+      )
+      .min(1)
+      .max(watermarkLimits.incarnations_max),
+  })
+  .meta({ id: 'WatermarkRequest' });
+export type WatermarkRequest = z.infer<typeof WatermarkRequest>;
+
+/** The audit service's answer: one entry for each incarnation of the request that it answers for. */
+export const WatermarkAnswer = z
+  .strictObject({
+    incarnations: z
+      .array(
+        z.strictObject({
+          incarnation: Id,
+          /**
+           * Every event with this sequence or a lower one is committed: recorded, quarantined after a good signature,
+           * or given up as lost. The producer need not keep it any longer. 0: none.
+           */
+          upTo: z.int().min(0),
+          /** Above `upTo`; to be published again under the same event id and the message id `<id>.<n>`. */
+          missing: z
+            .array(SequenceRange)
+            .max(watermarkLimits.ranges_max)
+            .refine((ranges) => eventsIn(ranges) <= watermarkLimits.missing_events_max, 'are too many events'),
+        }),
+      )
+      .max(watermarkLimits.incarnations_max),
+  })
+  .meta({ id: 'WatermarkAnswer' });
+export type WatermarkAnswer = z.infer<typeof WatermarkAnswer>;
