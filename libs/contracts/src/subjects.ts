@@ -28,6 +28,8 @@ export const subjects = {
   heartbeat: (hostName: string) => `fleet.v1.agent.${host(hostName)}.heartbeat`,
   /** `fleet.v1.agent.<host>.grant`: request of an agent to the secrets service; `*` to serve all. */
   grant: (hostName: string) => `fleet.v1.agent.${host(hostName)}.grant`,
+  /** `fleet.v1.agent.<host>.watermark`: request of an agent to the audit service; `*` to serve all. */
+  watermark: (hostName: string) => `fleet.v1.agent.${host(hostName)}.watermark`,
 
   /** `fleet.v1.agent.<host>.logs`: request to one agent for the last log lines of an allocation. */
   agentLogs: (hostName: string) => `fleet.v1.agent.${host(hostName)}.logs`,

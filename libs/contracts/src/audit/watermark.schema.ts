@@ -61,7 +61,10 @@ export const WatermarkAnswer = z
           missing: z
             .array(SequenceRange)
             .max(watermarkLimits.ranges_max)
-            .refine((ranges) => eventsIn(ranges) <= watermarkLimits.missing_events_max, 'are too many events'),
+            .refine(
+              (ranges) => eventsIn(ranges) <= watermarkLimits.missing_events_max,
+              'are too many events',
+            ),
         }),
       )
       .max(watermarkLimits.incarnations_max),

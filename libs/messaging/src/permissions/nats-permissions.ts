@@ -31,6 +31,11 @@ export interface NatsPermissions {
 /** Requests between services. Who serves, who may ask. */
 const internalRequests = [
   { subject: subjects.internal('allocations', 'check'), server: 'scheduler', clients: ['secrets'] },
+  {
+    subject: subjects.internal('audit', 'watermark'),
+    server: 'audit',
+    clients: ['scheduler', 'secrets', 'gateway'],
+  },
   ...(['scheduler', 'audit', 'secrets'] as const).map((server) => ({
     subject: subjects.internal(server, 'health'),
     server,
@@ -74,7 +79,7 @@ const services: Record<
     ],
     subscribe: [subjects.register('*'), subjects.heartbeat('*')],
   }),
-  audit: () => ({ publish: consuming(consumers.audit), subscribe: [] }),
+  audit: () => ({ publish: consuming(consumers.audit), subscribe: [subjects.watermark('*')] }),
   secrets: () => ({ publish: apiForServices.secrets.map(apiSubject), subscribe: [subjects.grant('*')] }),
   gateway: () => ({
     publish: [...apiNames.map(apiSubject), subjects.agentLogs('*'), ...tailing(streams.events.name)],
@@ -88,6 +93,7 @@ function agentPermissions(host: string): NatsPermissions {
       subjects.register(host),
       subjects.heartbeat(host),
       subjects.grant(host),
+      subjects.watermark(host),
       ...eventsOf('agent'),
       ...consuming(consumers.agentCommands(host)),
     ],

@@ -23,6 +23,8 @@ import {
   StopCommand,
   streams,
   subjects,
+  WatermarkAnswer,
+  WatermarkRequest,
 } from '#libs/contracts';
 import { eventProducers } from '#libs/messaging';
 import type { z } from 'zod';
@@ -301,9 +303,29 @@ const agentRequests: readonly Request[] = [
     response: LogsReply,
     headers: requestHeaders,
   },
+  {
+    id: 'agent.watermark',
+    address: ofHost(subjects.watermark),
+    summary: "How far a host's events are recorded",
+    from: 'agent',
+    to: 'audit',
+    request: WatermarkRequest,
+    response: WatermarkAnswer,
+    headers: signedHeaders,
+  },
 ];
 
 const internalRequests: readonly Request[] = [
+  {
+    id: 'internal.audit.watermark',
+    address: subjects.internal('audit', 'watermark'),
+    summary: "How far a service's events are recorded",
+    from: 'scheduler, secrets, gateway',
+    to: 'audit',
+    request: WatermarkRequest,
+    response: WatermarkAnswer,
+    headers: signedHeaders,
+  },
   {
     id: 'internal.allocations.check',
     address: subjects.internal('allocations', 'check'),
