@@ -85,8 +85,10 @@ export class ConsumerWorker {
   /** Pulls no more, gives back what waits and what is on its way, resolves when what is being handled is settled. */
   async stop(): Promise<void> {
     this.closing = true;
-    await this.puller.stop();
+    // The pull ends first, or it would get back what is given back; nothing new is begun while it does.
+    const pulledAll = this.puller.stop();
     for (const item of this.queue.clear()) this.end(item, (message) => this.settlement.release(message));
+    await pulledAll;
     await this.queue.idle();
     this.held.stop();
     await this.running;
