@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { exitCodes, runProcess, type ProcessContext, type Running } from '#libs/process';
 import { AgentConfig } from './agent.config.js';
 import { startAgent } from './agent.process.js';
-import { HostSuperseded, StartupFault } from './errors.js';
+import { HostSuperseded, StartupFault, StateUnavailable } from './errors.js';
 
 const version = '0.1.0';
 /** Longer than the longest grace of a bot and the removal of its container. */
@@ -29,6 +29,10 @@ async function start(context: ProcessContext<AgentConfig>): Promise<Running> {
     return agent;
   } catch (error) {
     if (error instanceof HostSuperseded) return superseded(error);
+    if (error instanceof StateUnavailable) {
+      logger.fatal({ err: error }, 'the agent cannot use its state file now');
+      return exit(exitCodes.again);
+    }
     throw error;
   }
 }

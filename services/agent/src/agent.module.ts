@@ -70,6 +70,8 @@ export interface AgentParts {
   readonly logger: Logger;
   /** Shown to the scheduler. */
   readonly version: string;
+  /** Ends a wait for the state file. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One host's agent, without any door: `AgentLifecycle` opens them in their order. */
@@ -178,8 +180,12 @@ const settings = ({ config, identity, driver, version }: AgentParts): Provider[]
   },
 ];
 
-const state = ({ config }: AgentParts): Provider[] => [
-  { provide: AgentDatabase, useFactory: () => new AgentDatabase(join(config.stateDir, 'agent.sqlite')) },
+const state = ({ config, clock, logger, signal }: AgentParts): Provider[] => [
+  {
+    provide: AgentDatabase,
+    useFactory: async () =>
+      await AgentDatabase.open(join(config.stateDir, 'agent.sqlite'), { clock, logger, signal }),
+  },
   FactsRepository,
   FencesRepository,
   CommandsRepository,

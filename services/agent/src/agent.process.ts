@@ -17,7 +17,7 @@ export interface AgentOptions {
   readonly clock?: Clock;
   /** Default: the one the configuration names. */
   readonly driver?: Driver;
-  /** Ends a start that waits: for the engine, for NATS, for the scheduler. */
+  /** Ends a start that waits: for the state file, for the engine, for NATS, for the scheduler. */
   readonly signal?: AbortSignal;
 }
 
@@ -33,10 +33,10 @@ export interface RunningAgent {
 
 /** An agent with all its parts, none of them at work yet. */
 export async function makeAgent(options: AgentOptions): Promise<INestApplicationContext> {
-  const { config, logger, version, clock = new SystemClock() } = options;
+  const { config, logger, version, clock = new SystemClock(), signal } = options;
   const identity = await Identity.load(config.host, config.stateDir);
   const driver = options.driver ?? (await createDriver(config, logger, clock));
-  const module = AgentModule.forRoot({ config, identity, driver, clock, logger, version });
+  const module = AgentModule.forRoot({ config, identity, driver, clock, logger, version, signal });
   return await NestFactory.createApplicationContext(module, {
     logger: new NestPinoLogger(logger),
     abortOnError: false,

@@ -5,6 +5,21 @@ export class StartupFault extends Error {
   override readonly name = 'StartupFault';
 }
 
+/**
+ * The agent's state file cannot be used at the moment, and may be in a while; the message says what to look at. Ends the
+ * process with code 75.
+ */
+export class StateUnavailable extends Error {
+  override readonly name = 'StateUnavailable';
+  /** Another process has the file open. */
+  readonly held: boolean;
+
+  constructor(message: string, options: { cause: unknown; held: boolean }) {
+    super(message, { cause: options.cause });
+    this.held = options.held;
+  }
+}
+
 /** Another agent has registered as this host. Ends the process with code 76; starting it again would help nobody. */
 export class HostSuperseded extends Error {
   override readonly name = 'HostSuperseded';

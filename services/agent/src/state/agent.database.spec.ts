@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { aStartCommand } from '#libs/testing';
-import { StartupFault } from '../errors.js';
+import { StartupFault, StateUnavailable } from '../errors.js';
 import { AgentDatabase } from './agent.database.js';
 import { AllocationsRepository } from './allocations.repository.js';
 import { schemaSteps } from './agent.schema.js';
@@ -75,7 +75,7 @@ describe('AgentDatabase', () => {
   });
 
   it('is of one agent only', () => {
-    expect(() => new AgentDatabase(path)).toThrow(StartupFault);
+    expect(() => new AgentDatabase(path)).toThrow(StateUnavailable);
   });
 
   it('understands the state of the first agent there was', async () => {

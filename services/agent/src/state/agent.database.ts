@@ -1,8 +1,11 @@
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { StartupFault, oneLine } from '../errors.js';
+import type { Clock } from '#libs/clock';
+import type { Logger } from '#libs/telemetry';
+import { StartupFault, StateUnavailable } from '../errors.js';
 import { schemaSteps } from './agent.schema.js';
 import type { Row } from './row.js';
+import { damagedState, stateFileFault } from './state-file.fault.js';
 
 interface Work {
   readonly run: () => void;
@@ -11,6 +14,18 @@ interface Work {
 
 /** Works that share one commit at most; more wait for the next one. */
 const works_per_commit_max = 256;
+/** SQLite waits this long for a lock, with the whole process standing still. */
+const lock_ms_max = 50;
+/** Longer than an agent that lets go of its bots takes to end. */
+const held_ms_max = 15_000;
+const held_pause_ms = 500;
+
+export interface StateWait {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * The agent's durable memory: one SQLite file, one process.
@@ -26,23 +41,43 @@ export class AgentDatabase {
   #scheduled = false;
   #inWork = false;
 
+  /**
+   * Opens the file, waiting a while for another process to let go of it: an agent that is being replaced may still end.
+   * @throws StateUnavailable, StartupFault as the constructor does; AbortError when the signal ends the wait
+   */
+  static async open(path: string, { clock, logger, signal }: StateWait): Promise<AgentDatabase> {
+    const enough_ms = clock.monotonicMs() + held_ms_max;
+    for (let told = false; ; told = true) {
+      try {
+        return new AgentDatabase(path);
+      } catch (error) {
+        const waits = error instanceof StateUnavailable && error.held && clock.monotonicMs() < enough_ms;
+        if (!waits) throw error;
+        if (!told) logger.warn({ err: error, waitMsMax: held_ms_max }, 'waiting for the state file');
+      }
+      await clock.sleep(held_pause_ms, signal);
+    }
+  }
+
+  /**
+   * @throws StateUnavailable when another start may go better: the file is held, the disk is full or fails
+   * @throws StartupFault when a person must act: the file is damaged, of a newer agent, or not this user's to write
+   */
   constructor(private readonly path: string) {
-    // Made by hand first: SQLite would make it readable to all.
-    closeSync(openSync(path, 'a', 0o600));
-    chmodSync(path, 0o600);
-    this.#db = new DatabaseSync(path, { timeout: 2000 });
+    let db: DatabaseSync | null = null;
     try {
+      // Made by hand first: SQLite would make it readable to all.
+      closeSync(openSync(path, 'a', 0o600));
+      chmodSync(path, 0o600);
+      db = new DatabaseSync(path, { timeout: lock_ms_max });
+      this.#db = db;
       // Exclusive: a second agent on the same state would take the same commands twice.
-      this.#db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+      db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+      this.#check();
       this.#migrate();
     } catch (cause) {
-      this.#db.close();
-      if (cause instanceof StartupFault) throw cause;
-      throw new StartupFault(
-        `The state file ${path} cannot be used: ${oneLine(cause)}. ` +
-          'End the other agent that has it open, or give this one its own state directory.',
-        { cause },
-      );
+      db?.close();
+      throw cause instanceof StartupFault ? cause : stateFileFault(path, cause);
     }
   }
 
@@ -138,6 +173,13 @@ export class AgentDatabase {
       this.#statements.set(sql, statement);
     }
     return statement;
+  }
+
+  /** Fences in pages that cannot be read must be missed now, not when a command comes that they would have refused. */
+  #check(): void {
+    const row = this.#db.prepare('PRAGMA quick_check(1)').get();
+    const found = row?.['quick_check'];
+    if (found !== 'ok') throw damagedState(this.path, String(found));
   }
 
   /** Schema steps are appended, never edited; `user_version` counts those done. */
