@@ -9,7 +9,7 @@ const Lines = z.array(
 export type LastLines = z.infer<typeof Lines>;
 
 /** Allocations whose last lines are kept; the oldest go first. With `lines_bytes_max` each: 8 MiB at most. */
-const kept_max = 512;
+export const last_logs_max = 512;
 export const lines_bytes_max = 16 * 1024;
 
 /** The last lines of allocations that have ended, whose containers are gone. */
@@ -32,16 +32,16 @@ export class LastLogsRepository {
       JSON.stringify(fitting(lines)),
       Math.trunc(wall_ms),
     );
+  }
+
+  /** Inside a commit. Forgets what was kept before, and the oldest of what is too many. */
+  prune(before_wall_ms: number): void {
+    this.db.change('DELETE FROM last_logs WHERE kept_at < ?', Math.trunc(before_wall_ms));
     this.db.change(
       `DELETE FROM last_logs WHERE allocation IN
          (SELECT allocation FROM last_logs ORDER BY kept_at DESC LIMIT -1 OFFSET ?)`,
-      kept_max,
+      last_logs_max,
     );
-  }
-
-  /** Inside a commit. */
-  prune(before_wall_ms: number): void {
-    this.db.change('DELETE FROM last_logs WHERE kept_at < ?', Math.trunc(before_wall_ms));
   }
 }
 
