@@ -51,6 +51,13 @@ module.exports = {
       to: { path: '(node_modules/|^libs/(?!policy/|contracts/))' },
     },
     {
+      name: 'tlog-is-pure',
+      comment: 'Hashes, proofs and signatures; whoever verifies a log needs nothing else of the fleet.',
+      severity: 'error',
+      from: { path: '^libs/tlog/' },
+      to: { path: '(node_modules/|^libs/(?!tlog/)|^(node:)?(fs|net|http|child_process))' },
+    },
+    {
       name: 'testing-only-in-tests',
       comment: 'Local fleet and benchmarks start the same real servers as the tests.',
       severity: 'error',

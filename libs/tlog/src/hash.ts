@@ -1,0 +1,48 @@
+import { createHash, hash } from 'node:crypto';
+
+/** Length of every hash of the log: SHA-256. */
+export const hash_bytes = 32;
+
+const leafPrefix = Buffer.of(0);
+const node_bytes = 1 + 2 * hash_bytes;
+
+/** Root of the log without a record (RFC 6962, section 2.1). */
+export const emptyRoot: Buffer = createHash('sha256').digest();
+
+/** Hash of a record's line. A text is taken as UTF-8. */
+export function leafHash(line: Uint8Array | string): Buffer {
+  return createHash('sha256').update(leafPrefix).update(line).digest();
+}
+
+/** Hash of two subtrees, the left one first. */
+export function nodeHash(left: Buffer, right: Buffer): Buffer {
+  requireHash(left);
+  requireHash(right);
+  const input = Buffer.allocUnsafe(node_bytes);
+  input[0] = 1;
+  left.copy(input, 1);
+  right.copy(input, 1 + hash_bytes);
+  return hash('sha256', input, 'buffer');
+}
+
+/** The hashes of a buffer that holds them one after the other. They share its memory. */
+export function splitHashes(hashes: Buffer): Buffer[] {
+  if (hashes.length % hash_bytes !== 0) throw new RangeError('Not a whole number of hashes.');
+  return Array.from({ length: hashes.length / hash_bytes }, (_, index) => hashAt(hashes, index));
+}
+
+/** The hash at an index of such a buffer. */
+export function hashAt(hashes: Buffer, index: number): Buffer {
+  const found = hashes.subarray(index * hash_bytes, (index + 1) * hash_bytes);
+  requireHash(found);
+  return found;
+}
+
+export function requireHash(hash: Buffer): void {
+  if (hash.length !== hash_bytes) throw new RangeError(`A hash has ${hash_bytes} bytes.`);
+}
+
+/** A size or position of a log: an integer that a number holds exactly. */
+export function requireSize(size: number): void {
+  if (!Number.isSafeInteger(size) || size < 0) throw new RangeError('A size is an integer from 0.');
+}
