@@ -129,5 +129,6 @@ function deliveryOf({ message, deliveries }: Pending): Delivery {
     working: () => undefined,
     // A dead letter: it is settled all the same.
     reject: () => undefined,
+    later: () => undefined,
   };
 }

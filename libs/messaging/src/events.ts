@@ -76,21 +76,42 @@ export type DecodedEvent = {
 
 type Received = Pick<Delivery, 'body' | 'subject' | 'headers'>;
 
+/** Why a message is no event. Quotes no data. */
+export class NotAnEvent extends Poison {
+  constructor(
+    readonly code: 'bad_attributes' | 'unknown_type' | 'wrong_subject' | 'bad_data',
+    reason: string,
+  ) {
+    super(reason);
+  }
+}
+
 /**
- * Checks attributes, data and that the NATS subject says the same. Throws `Poison`, which quotes no data.
+ * Checks attributes, data and that the NATS subject says the same. Throws `NotAnEvent`, a `Poison`.
  * Who made it is not checked: see `verifyEvent`.
  */
 export function decodeEvent(delivery: Received): DecodedEvent {
-  const attributes = readAttributes(delivery.headers);
-  if (!isEventType(attributes.type)) throw new Poison(`unknown event type ${attributes.type}`);
+  return decodeEventData(readEventAttributes(delivery.headers), delivery);
+}
+
+/** As `decodeEvent`, when the attributes have been read. */
+export function decodeEventData(
+  attributes: EventAttributes,
+  delivery: Pick<Delivery, 'body' | 'subject'>,
+): DecodedEvent {
+  if (!isEventType(attributes.type))
+    throw new NotAnEvent('unknown_type', `unknown event type ${attributes.type}`);
   const { entity, what } = eventTypeParts(attributes.type);
   const [subjectEntity, entityId = ''] = attributes.subject.split('/');
   if (subjectEntity !== entity || delivery.subject !== subjects.event(entity, entityId, what))
-    throw new Poison(`an event of type ${attributes.type} does not belong on ${delivery.subject}`);
+    throw new NotAnEvent(
+      'wrong_subject',
+      `an event of type ${attributes.type} does not belong on ${delivery.subject}`,
+    );
   const data = eventTypes[attributes.type].data.safeParse(delivery.body);
   if (!data.success) {
     const places = data.error.issues.slice(0, 5).map((issue) => issue.path.join('.') || '(body)');
-    throw new Poison(`data of ${attributes.type} does not fit at ${places.join(', ')}`);
+    throw new NotAnEvent('bad_data', `data of ${attributes.type} does not fit at ${places.join(', ')}`);
   }
   // The catalogue pairs type and data; TypeScript cannot see that across the lookup.
   return { type: attributes.type, attributes, data: data.data, entity, entityId, what } as DecodedEvent;
@@ -103,7 +124,7 @@ export async function verifyEvent(
 ): Promise<void> {
   let attributes: EventAttributes;
   try {
-    attributes = readAttributes(delivery.headers);
+    attributes = readEventAttributes(delivery.headers);
   } catch (error) {
     throw new ProblemError(
       'bad_signature',
@@ -147,7 +168,8 @@ function toHeaders(attributes: EventAttributes): Record<string, string> {
   };
 }
 
-function readAttributes(headers: Headers): EventAttributes {
+/** The attributes as the headers have them. Throws `NotAnEvent`. */
+export function readEventAttributes(headers: Headers): EventAttributes {
   const traceparent = header(headers, eventHeaders.traceparent);
   const sequence = header(headers, eventHeaders.sequence) ?? '';
   const parsed = EventAttributes.safeParse({
@@ -164,5 +186,8 @@ function readAttributes(headers: Headers): EventAttributes {
   });
   if (parsed.success) return parsed.data;
   const names = parsed.error.issues.slice(0, 5).map((issue) => issue.path.join('.'));
-  throw new Poison(`attributes of the event are missing or malformed: ${names.join(', ')}`);
+  throw new NotAnEvent(
+    'bad_attributes',
+    `attributes of the event are missing or malformed: ${names.join(', ')}`,
+  );
 }

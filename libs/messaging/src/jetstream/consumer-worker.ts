@@ -29,6 +29,8 @@ export interface ConsumerOptions {
   readonly concurrency?: number;
   /** Hands out arrays of up to `max` messages, gathered for at most `waitMs`. */
   readonly batch?: { readonly max: number; readonly waitMs: number };
+  /** Hands bodies out unread, whatever they are: the handler parses them, and says what becomes of those it cannot read. */
+  readonly raw?: boolean;
 }
 
 interface Item {
@@ -36,6 +38,8 @@ interface Item {
   readonly delivery: Delivery;
   /** Why the handler rejected it, once it has. */
   rejected: string | null;
+  /** When the handler wants it again, from now; null: not. */
+  later_ms: number | null;
 }
 
 const concurrency_default = 16;
@@ -108,8 +112,12 @@ export class ConsumerWorker {
     if (this.held.byteLength > held_bytes_max) this.puller.pause();
     const item: Item = {
       message,
-      delivery: toDelivery(message, (reason) => (item.rejected = reason)),
+      delivery: toDelivery(message, {
+        reject: (reason) => (item.rejected = reason),
+        later: (delay_ms) => (item.later_ms = delay_ms),
+      }),
       rejected: null,
+      later_ms: null,
     };
     this.queue.add(item);
   }
@@ -123,7 +131,7 @@ export class ConsumerWorker {
   }
 
   private async workSingle(item: Item): Promise<void> {
-    const { message, delivery } = item;
+    const { delivery } = item;
     const { deliveries_max } = this.options.spec;
     // Handed out more often than it could fail: handling it has ended the process, again and again.
     if (delivery.deliveries > deliveries_max) {
@@ -135,11 +143,10 @@ export class ConsumerWorker {
     try {
       await this.traced(delivery.subject, traceparent, async (child) =>
         runWithContext({ actor, traceparent: child }, async () => {
-          await this.invoke(parsed(delivery));
+          await this.invoke(this.read(delivery));
         }),
       );
-      if (item.rejected === null) this.end(item, () => this.settlement.ack(message));
-      else await this.give(item, item.rejected);
+      await this.endHandled(item);
     } catch (error) {
       await this.failSingle(item, error, traceIdOf(traceparent));
     }
@@ -159,7 +166,7 @@ export class ConsumerWorker {
     const deliveries: Delivery[] = [];
     for (const item of group)
       try {
-        deliveries.push(parsed(item.delivery));
+        deliveries.push(this.read(item.delivery));
         items.push(item);
       } catch (error) {
         await this.give(item, error instanceof Poison ? error.reason : 'not readable');
@@ -177,9 +184,20 @@ export class ConsumerWorker {
       items.map(({ delivery }) => delivery.seq),
       now_ms,
     );
-    for (const item of items)
-      if (item.rejected === null) this.end(item, (message) => this.settlement.ack(message));
-      else await this.give(item, item.rejected);
+    for (const item of items) await this.endHandled(item);
+  }
+
+  /** As the handler, which went through, decided. */
+  private async endHandled(item: Item): Promise<void> {
+    const { rejected, later_ms } = item;
+    if (rejected !== null) await this.give(item, rejected);
+    else if (later_ms === null) this.end(item, (message) => this.settlement.ack(message));
+    else this.end(item, (message) => this.settlement.later(message, later_ms));
+  }
+
+  /** The delivery with its body parsed, unless that is the handler's. Throws `Poison` for a body that cannot be read. */
+  private read(delivery: Delivery): Delivery {
+    return this.options.raw === true ? delivery : parsed(delivery);
   }
 
   private async failBatch(items: Item[], error: unknown, traceId: string | undefined): Promise<void> {
@@ -251,7 +269,7 @@ function parsed(delivery: Delivery): Delivery {
   }
 }
 
-function toDelivery(message: JsMsg, reject: (reason: string) => void): Delivery {
+function toDelivery(message: JsMsg, decisions: Pick<Delivery, 'reject' | 'later'>): Delivery {
   return {
     body: undefined,
     bytes: message.data,
@@ -261,7 +279,7 @@ function toDelivery(message: JsMsg, reject: (reason: string) => void): Delivery 
     storedAtMs: message.time.getTime(),
     deliveries: message.info.deliveryCount,
     working: () => message.working(),
-    reject,
+    ...decisions,
   };
 }
 

@@ -2,7 +2,7 @@ import type { Headers } from '../headers.js';
 
 /** A message handed to a handler of `@Consume`. The server settles it by how the handler ends. */
 export interface Delivery {
-  /** The parsed JSON. */
+  /** The parsed JSON; undefined for a consumer with `raw`. */
   readonly body: unknown;
   /** The body as it was sent; signatures are over these bytes. */
   readonly bytes: Uint8Array;
@@ -18,6 +18,11 @@ export interface Delivery {
   working(): void;
   /** Batch mode: this message alone goes to the dead letters. In single mode throw `Poison`. */
   reject(reason: string): void;
+  /**
+   * What it needs is not there yet: it is handed out again after about `delay_ms`, and counts as unsettled until then. The
+   * handler bounds how often, by `deliveries`.
+   */
+  later(delay_ms: number): void;
 }
 
 /**

@@ -280,6 +280,34 @@ describe('one message at a time', () => {
 describe('batches', () => {
   const options = { batch: { max: 10, waitMs: 20 } };
 
+  it('hands one out again later when the handler says so, and not its neighbours', async () => {
+    const { stream, consumer } = await made();
+    const seen: string[] = [];
+    await consume({ spec: consumer, ...options }, (payload) => {
+      for (const delivery of batch(payload)) {
+        seen.push(`${numberOf(delivery)}/${delivery.deliveries}`);
+        if (numberOf(delivery) === 2 && delivery.deliveries < 4) delivery.later(5);
+      }
+    });
+    await publish(stream, numbered(4));
+    await settled(consumer);
+    expect(seen.sort()).toEqual(['0/1', '1/1', '2/1', '2/2', '2/3', '2/4', '3/1']);
+  });
+
+  it('hands out bodies unread where that is asked for, whatever they are', async () => {
+    const { stream, consumer } = await made();
+    const seen: [unknown, string][] = [];
+    await consume({ spec: consumer, raw: true, ...options }, (payload) => {
+      for (const { body, bytes } of batch(payload)) seen.push([body, Buffer.from(bytes).toString('utf8')]);
+    });
+    await publish(stream, ['{"n":1}', 'no JSON']);
+    await settled(consumer);
+    expect(seen).toEqual([
+      [undefined, '{"n":1}'],
+      [undefined, 'no JSON'],
+    ]);
+  });
+
   it('hands out at most `max` at a time, in order, and acknowledges them together', async () => {
     const { stream, consumer } = await made();
     await publish(stream, numbered(25));

@@ -23,6 +23,7 @@ const backoff_default: NakBackoff = { min_ms: 500, max_ms: 30_000 };
  *                      single message                     batch
  *   handler resolves   ack                                ack of all but the rejected
  *   delivery.reject    dead letter                        dead letter of that one
+ *   delivery.later     again, when it says                that one again, when it says
  *   throws Poison      dead letter                        as any other error
  *   throws else        again, later each time;            all again, later each time;
  *                      dead letter at `deliveries_max`    dead letter only for one that fails while others do not

@@ -12,7 +12,7 @@ export interface NakBackoff {
 
 const deliveries = lazyCounter(metricNames.deliveries, 'Deliveries settled, by consumer and outcome');
 
-/** The three ways a delivery ends. None throws: what cannot be settled is delivered again. */
+/** The ways a delivery ends. None throws: what cannot be settled is delivered again. */
 export class Settlement {
   constructor(
     private readonly messaging: Messaging,
@@ -29,6 +29,11 @@ export class Settlement {
   nak(message: JsMsg): void {
     const { min_ms, max_ms } = this.backoff;
     this.settle(message, 'nak', () => message.nak(backoffMs(message.info.deliveryCount - 1, min_ms, max_ms)));
+  }
+
+  /** To be delivered again when the handler wants it. */
+  later(message: JsMsg, delay_ms: number): void {
+    this.settle(message, 'later', () => message.nak(delay_ms));
   }
 
   /** To be delivered again at once, to whoever is there. */

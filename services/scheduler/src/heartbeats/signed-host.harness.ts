@@ -134,5 +134,6 @@ export function asDelivery(message: OutgoingMessage, rejections: string[]): Deli
     deliveries: 1,
     working: () => undefined,
     reject: (reason) => void rejections.push(reason),
+    later: () => undefined,
   };
 }
