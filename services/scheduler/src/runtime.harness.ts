@@ -100,7 +100,8 @@ export class RuntimeHarness {
       if (app === null) throw new Error('The runtime is not compiled yet.');
       return app.get(DataSource);
     };
-    const leadership = options.leadership ?? new SteadyLeadership(dataSource, clock);
+    const leadership =
+      options.leadership ?? new SteadyLeadership(dataSource, clock, undefined, config.leaseTtlMs);
     if (leadership !== 'real') builder.overrideProvider(LEADERSHIP).useValue(leadership);
     app = await builder.compile();
     await app.init();

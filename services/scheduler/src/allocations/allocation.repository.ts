@@ -32,7 +32,8 @@ export class AllocationRepository {
    * Makes an allocation for each bot that may still run, under the next epoch of its account. Leaves out, without an
    * error, what has changed since placement looked, and what its host has no room for any more: those are not in the
    * answer. The partial unique index refuses a
-   * second live allocation of an account whatever this code does.
+   * second live allocation of an account whatever this code does. Counted in the term, so that hosts can tell whether a
+   * database knows of these epochs.
    */
   async create(tx: Transaction, places: readonly ChosenPlace[], now: Date): Promise<PlacedAllocation[]> {
     const hostOf = new Map(places.map(({ bot, host }) => [bot, host]));
@@ -60,9 +61,13 @@ export class AllocationRepository {
          WHERE NOT EXISTS (SELECT 1 FROM scheduler.allocations a
                            WHERE a.account = w.account AND a.state IN (${liveStatesSql}))
        ), fenced AS (
-         INSERT INTO scheduler.fences (account, epoch) SELECT account, 1 FROM wanted ORDER BY account
+         INSERT INTO scheduler.fences (account, epoch)
+         SELECT account, 1 + (SELECT epoch_floor FROM scheduler.leadership) FROM wanted ORDER BY account
          ON CONFLICT (account) DO UPDATE SET epoch = fences.epoch + 1
          RETURNING account, epoch
+       ), counted AS (
+         UPDATE scheduler.terms SET placements = placements + 1
+         WHERE term = (SELECT term FROM scheduler.leadership)
        ), made AS (
          INSERT INTO scheduler.allocations (id, bot, account, tenant, host, epoch, bot_generation,
              reserved_cpu_millis, reserved_memory_mib, lease_ttl_ms, state, commanded_at, commands_sent)

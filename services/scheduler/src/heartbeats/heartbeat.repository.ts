@@ -3,11 +3,13 @@ import type { AllocationState, Capacity, EndReason, HostState } from '#libs/cont
 import { DataSource } from 'typeorm';
 import { liveStatesSql } from '../allocations/allocation.states.sql.js';
 import type { Transaction } from '#libs/persistence';
+import type { TermLineage } from '../leadership/term.lineage.js';
 import type { RecordedAllocation } from './heartbeat.comparison.js';
 
 /** A host and its live allocations, together with the term of whoever leads: one moment of the database. */
 export interface HostStanding {
   readonly term: number;
+  readonly lineage: TermLineage;
   readonly incarnation: string;
   readonly state: HostState;
   readonly capacity: Capacity;
@@ -16,6 +18,12 @@ export interface HostStanding {
 
 interface StandingRow {
   term: number;
+  holder: string;
+  forgotten_term: number;
+  /** A bigint as Postgres gives it; null for a term that did not begin as others do. */
+  placements: string | null;
+  shown_holder: string | null;
+  shown_placements: string | null;
   incarnation: string;
   host_state: HostState;
   cpu_millis: number;
@@ -36,15 +44,18 @@ interface StandingRow {
 export class HeartbeatRepository {
   constructor(private readonly dataSource: DataSource) {}
 
-  /** Null for a host that has not registered. */
-  async standing(host: string): Promise<HostStanding | null> {
+  /** Null for a host that has not registered. @param termShown the highest term that it was told of, 0 for none */
+  async standing(host: string, termShown: number): Promise<HostStanding | null> {
     const rows = await this.dataSource.query<StandingRow[]>(
-      `SELECT l.term, h.incarnation, h.state AS host_state, h.cpu_millis, h.memory_mib, h.bots_max,
+      `SELECT l.term, l.holder, l.forgotten_term, t.placements, s.holder AS shown_holder,
+              s.placements AS shown_placements, h.incarnation, h.state AS host_state, h.cpu_millis, h.memory_mib, h.bots_max,
               a.id, a.account, a.epoch, a.state, a.attempt, a.stop_reason, a.stop_deadline_at, a.lease_ttl_ms
        FROM scheduler.leadership l
        JOIN scheduler.hosts h ON h.name = $1
+       LEFT JOIN scheduler.terms t ON t.term = l.term
+       LEFT JOIN scheduler.terms s ON s.term = $2
        LEFT JOIN scheduler.allocations a ON a.host = h.name AND a.state IN (${liveStatesSql})`,
-      [host],
+      [host, termShown],
     );
     const [first] = rows;
     if (first === undefined) return null;
@@ -66,6 +77,7 @@ export class HeartbeatRepository {
     );
     return {
       term: first.term,
+      lineage: lineageOf(first),
       incarnation: first.incarnation,
       state: first.host_state,
       capacity: { cpuMillis: first.cpu_millis, memoryMiB: first.memory_mib, bots: first.bots_max },
@@ -93,3 +105,12 @@ export class HeartbeatRepository {
     return rows[0] ?? null;
   }
 }
+
+const lineageOf = (row: StandingRow): TermLineage => ({
+  mark: { term: row.term, holder: row.holder, placements: Number(row.placements ?? 0) },
+  forgottenTerm: row.forgotten_term,
+  shown:
+    row.shown_holder === null
+      ? null
+      : { holder: row.shown_holder, placements: Number(row.shown_placements ?? 0) },
+});

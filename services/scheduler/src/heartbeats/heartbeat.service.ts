@@ -1,6 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
-import { ProblemError, type Capacity, type Heartbeat, type HeartbeatAck } from '#libs/contracts';
+import {
+  movesForward,
+  ProblemError,
+  type Capacity,
+  type Heartbeat,
+  type HeartbeatAck,
+} from '#libs/contracts';
 import { verifySignature } from '#libs/messaging';
 import { Outbox } from '#libs/persistence';
 import { settling } from '../allocations/allocation.advance.js';
@@ -70,11 +76,15 @@ export class HeartbeatService {
     await verifySignature(proof.bytes, proof.signature, identity.signingKey);
     if (identity.incarnation !== incarnation) throw notRegistered(host);
 
-    await this.recovery.check(heartbeat);
+    const shown = await this.recovery.shown(heartbeat);
 
     const answering = this.leases.begin(host, incarnation, sequence);
     const { standing, term } = await this.readStanding(heartbeat);
-    const comparison = compareHeartbeat(standing.allocations, heartbeat.allocations, this.clock.wallMs());
+    await this.recovery.requireLineage(host, shown, standing.lineage);
+    const comparison = await this.withinRestore(
+      compareHeartbeat(standing.allocations, heartbeat.allocations, this.clock.wallMs()),
+      heartbeat,
+    );
     await this.write(heartbeat, standing, comparison);
     this.observations.record(host, heartbeat.allocations, this.clock.wallMs());
 
@@ -84,7 +94,7 @@ export class HeartbeatService {
       renewed,
       standing.allocations.map((allocation) => allocation.id),
     );
-    const termProof = await this.recovery.termProof(term);
+    const termProof = await this.recovery.termProof(standing.lineage.mark);
     this.requireTerm(term);
     return {
       host,
@@ -108,11 +118,28 @@ export class HeartbeatService {
   private async readStanding({
     host,
     incarnation,
+    termSeen = 0,
   }: Heartbeat): Promise<{ standing: HostStanding; term: number }> {
-    const standing = await this.repository.standing(host);
+    const standing = await this.repository.standing(host, termSeen);
     if (standing?.incarnation !== incarnation) throw notRegistered(host);
     this.requireTerm(standing.term);
     return { standing, term: standing.term };
+  }
+
+  /**
+   * After a restore the database may have an allocation here whose account has gone on elsewhere since. One that runs has
+   * kept its lease, so its account has not; one that has not begun does so only once every earlier lease is over.
+   */
+  private async withinRestore(
+    comparison: HeartbeatComparison,
+    heartbeat: Heartbeat,
+  ): Promise<HeartbeatComparison> {
+    if (this.leadership.current()?.afterRestore !== true || (await this.recovery.mayPlace()))
+      return comparison;
+    const waiting = new Set(
+      heartbeat.allocations.filter(({ state }) => !movesForward('preparing', state)).map(({ id }) => id),
+    );
+    return { ...comparison, leases: comparison.leases.filter(({ allocation }) => !waiting.has(allocation)) };
   }
 
   /** The lease of the leader may have ended during whatever was waited for. */

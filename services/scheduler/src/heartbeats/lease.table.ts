@@ -6,6 +6,8 @@ import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
 import { leaseIsSurelyOver } from './lease.rule.js';
 
 interface HostContact {
+  /** The term in which it joined, or last had an answer to a heartbeat: what it knew of earlier terms was looked at. */
+  known_term: number | null;
   /** When the last heartbeat was taken up or answered, monotonic; null when none was by this leader. */
   heard_ms: number | null;
   incarnation: string | null;
@@ -85,6 +87,7 @@ export class LeaseTable {
       throw retryLater('Send the next heartbeat: this one was not answered within its lease.');
     const now_ms = this.clock.monotonicMs();
     contact.heard_ms = now_ms;
+    contact.known_term = this.leadership.current()?.term ?? null;
     const before = contact.renewed;
     contact.renewed = new Map();
     for (const id of live) {
@@ -96,9 +99,23 @@ export class LeaseTable {
   /**
    * The host has just registered: it may be given work before its first heartbeat. Counts once only, or an agent that
    * registers and dies, again and again, would keep for ever what it no longer runs.
+   * @param joined it was not known before: it can have nothing, or shows in its first heartbeat that it has
    */
-  registered(host: string): void {
-    this.contact(host).heard_ms ??= this.clock.monotonicMs();
+  registered(host: string, joined = false): void {
+    const contact = this.contact(host);
+    contact.heard_ms ??= this.clock.monotonicMs();
+    if (joined) contact.known_term = this.leadership.current()?.term ?? null;
+  }
+
+  /** Whether the host has shown this leader what it knows of earlier ones, or knows nothing. */
+  isKnown(host: string): boolean {
+    const term = this.leadership.current()?.term;
+    return term !== undefined && this.hosts.get(host)?.known_term === term;
+  }
+
+  /** Whether every lease is surely over that earlier leaders gave, of the fleet's length or this one. */
+  areEarlierOver(leaseTtl_ms: number): boolean {
+    return this.isOver(null, leaseTtl_ms);
   }
 
   /**
@@ -160,8 +177,14 @@ export class LeaseTable {
   }
 
   private isOver(renewed_ms: number | null, leaseTtlMs: number): boolean {
-    const terms = { ...this.settings, leaseTtlMs };
-    return leaseIsSurelyOver(terms, this.clock.monotonicMs(), renewed_ms, this.leadingSince_ms());
+    const since_ms = this.leadingSince_ms();
+    const now_ms = this.clock.monotonicMs();
+    // Earlier leaders may have given longer ones.
+    const earlier_ms = Math.max(leaseTtlMs, this.leadership.current()?.earlierLeaseTtlMs ?? 0);
+    return (
+      leaseIsSurelyOver({ ...this.settings, leaseTtlMs }, now_ms, renewed_ms, since_ms) &&
+      leaseIsSurelyOver({ ...this.settings, leaseTtlMs: earlier_ms }, now_ms, null, since_ms)
+    );
   }
 
   private leadingSince_ms(): number {
@@ -174,6 +197,7 @@ export class LeaseTable {
     let contact = this.hosts.get(host);
     if (contact === undefined) {
       contact = {
+        known_term: null,
         heard_ms: null,
         incarnation: null,
         sequence: 0,

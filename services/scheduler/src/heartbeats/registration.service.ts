@@ -46,11 +46,11 @@ export class RegistrationService {
   async register(registration: HostRegister, proof: HostProof): Promise<HostRegistered> {
     requireSameHost(registration.host, proof);
     await verifySignature(proof.bytes, proof.signature, registration.signingKey);
-    const identity = await this.transaction.run(async (tx) => this.write(tx, registration));
+    const { joined, ...identity } = await this.transaction.run(async (tx) => this.write(tx, registration));
     // Its commands are kept for it from now on; an agent may not make its own consumer.
     await provision(this.messaging, { consumers: [consumers.agentCommands(registration.host)] });
     this.directory.learn(registration.host, identity);
-    this.leases.registered(registration.host);
+    this.leases.registered(registration.host, joined);
     this.signal.wake('a host registered');
     return {
       host: registration.host,
@@ -60,7 +60,11 @@ export class RegistrationService {
     };
   }
 
-  private async write(tx: Transaction, registration: HostRegister): Promise<HostIdentity> {
+  /** Joined: it was not known before. */
+  private async write(
+    tx: Transaction,
+    registration: HostRegister,
+  ): Promise<HostIdentity & { joined: boolean }> {
     const { host, incarnation, signingKey } = registration;
     const now = new Date(this.clock.wallMs());
     const before = (await this.repository.lock(tx, host)) ?? (await this.join(tx, registration, now));
@@ -82,7 +86,7 @@ export class RegistrationService {
       });
     }
     const bootId = registration.bootId ?? before?.bootId ?? null;
-    return { incarnation, signingKey, state: before?.state ?? 'ready', bootId };
+    return { incarnation, signingKey, state: before?.state ?? 'ready', bootId, joined: before === null };
   }
 
   /**

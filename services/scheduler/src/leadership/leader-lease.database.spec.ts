@@ -18,6 +18,7 @@ const settings = {
   leaderRenewMs: 300,
   leaderTakeoverMarginMs: 200,
   leaseClockDrift: 0.001,
+  leaseTtlMs: 15_000,
 };
 const clock = new SystemClock();
 
@@ -67,9 +68,10 @@ function candidate(name: string, connectionString = url): Candidate {
   let held = false;
   const store: LeaderRowStore = {
     read: () => row.read(),
-    takeOver: async (seen, by) => {
+    restored: (term, by) => row.restored(term, by),
+    takeOver: async (seen, by, leaseTtlMs) => {
       const sent_ms = clock.monotonicMs();
-      const taken = await row.takeOver(seen, by);
+      const taken = await row.takeOver(seen, by, leaseTtlMs);
       if (taken !== null) renewed_ms.push(sent_ms);
       return taken;
     },

@@ -12,6 +12,7 @@ const settings = {
   leaderRenewMs: 1000,
   leaderTakeoverMarginMs: 500,
   leaseClockDrift: 0.001,
+  leaseTtlMs: 15_000,
 };
 const wait_ms = takeoverWaitMs(settings);
 const logger = createLogger({ service: 'scheduler', level: 'silent' });

@@ -14,6 +14,8 @@ import { checkTerm } from './leadership.repository.js';
 
 export interface LeaderLeaseSettings extends LeaderTerms {
   readonly leaderRenewMs: number;
+  /** T: of the leases this process gives when it leads. */
+  readonly leaseTtlMs: number;
 }
 
 export interface LeaderLeaseOptions {
@@ -99,10 +101,14 @@ export class LeaderLease implements Leadership {
   async guard(tx: EntityManager): Promise<void> {
     const term = this.current();
     if (term === null) throw new LeadershipLost('This process does not lead.');
-    if (!(await checkTerm(tx, term.term, this.options.holder))) {
+    const renewal = this.held?.renewal ?? 0;
+    const found = await checkTerm(tx, term.term, this.options.holder);
+    if (found === null) {
       this.lose('another scheduler has taken over');
       throw new LeadershipLost(`Another scheduler has taken over term ${term.term}.`);
     }
+    // Renewals only grow. The next one finds the same, and says so to whoever leads next.
+    if (found < renewal) throw new LeadershipLost('An older state of the database has come back.');
     if (this.current()?.term !== term.term) throw new LeadershipLost('The lease of the leader has ended.');
   }
 
@@ -154,13 +160,14 @@ export class LeaderLease implements Leadership {
   private async takeOver({ row: seen, since_ms }: Watched): Promise<Term | null> {
     const { row, clock, settings, holder, logger } = this.options;
     const sent = momentOf(clock);
-    const taken = await row.takeOver(seen, holder);
+    const taken = await row.takeOver(seen, holder, settings.leaseTtlMs);
     if (taken === null) return null;
     const term: Term = {
       term: taken.term,
       // After the answer, so after every heartbeat that an earlier leader can have decided on was sent.
       sinceMonotonicMs: clock.monotonicMs(),
       afterRestore: taken.afterRestore,
+      earlierLeaseTtlMs: taken.leaseTtlMs,
     };
     this.held = { term, sent, renewal: 0, over: new AbortController() };
     logger.info(
@@ -197,8 +204,19 @@ export class LeaderLease implements Leadership {
       // Also when the answer came too late: `current` has said no by then, or would have.
       if (this.held !== held || this.current() === null) return;
       if (renewal === null) this.lose('another scheduler has taken over');
-      else if (renewal <= held.renewal) this.lose('an older state of the database has come back');
+      else if (renewal <= held.renewal) await this.goneBack(held);
       else Object.assign(held, { sent, renewal });
+    }
+  }
+
+  /** The end of this term, and the next leader is to know why; should that fail, hosts tell it (`RestoreRecovery`). */
+  private async goneBack(held: Held): Promise<void> {
+    const { row, holder, logger } = this.options;
+    this.lose('an older state of the database has come back');
+    try {
+      await row.restored(held.term.term, holder);
+    } catch (error) {
+      logger.error({ err: error }, 'that the database was restored could not be noted');
     }
   }
 

@@ -2,6 +2,7 @@ import type { Clock } from '#libs/clock';
 import type { Logger } from '#libs/telemetry';
 import pg from 'pg';
 import { nobody, sessionName, type LeaderRow, type LeaderRowStore, type TakenOver } from './leader-row.js';
+import { epochs_skipped, terms_kept } from './term.lineage.js';
 
 export interface LeaderRowOptions {
   readonly connectionString: string;
@@ -16,6 +17,13 @@ interface Row {
   holder: string;
   /** A bigint as Postgres gives it. */
   renewal: string;
+}
+
+interface TakenRow {
+  term: number;
+  restored: boolean;
+  unrenewed_ms: number;
+  lease_ttl_ms: number;
 }
 
 const close_ms_max = 1000;
@@ -40,19 +48,32 @@ export class LeaderRowRepository implements LeaderRowStore {
    * transaction it left open would keep the row, or rows of bots, locked for as long as it is stopped. Then changes the
    * term, which waits for whatever holds the row `FOR KEY SHARE`, at most `callMs`.
    */
-  async takeOver(seen: LeaderRow, holder: string): Promise<TakenOver | null> {
+  async takeOver(seen: LeaderRow, holder: string, leaseTtlMs: number): Promise<TakenOver | null> {
     if (seen.holder !== nobody) await this.endSessions(seen.holder);
-    const [row] = await this.query<{ term: number; restored: boolean; unrenewed_ms: number }>(
-      `WITH before AS (SELECT restored, renewed_at FROM scheduler.leadership)
-       UPDATE scheduler.leadership l
-       SET term = l.term + 1, holder = $4, renewal = 0, since = clock_timestamp(), renewed_at = clock_timestamp()
-       FROM before WHERE l.term = $1 AND l.holder = $2 AND l.renewal = $3
-       RETURNING l.term, before.restored,
-         (extract(epoch FROM clock_timestamp() - before.renewed_at) * 1000)::float8 AS unrenewed_ms`,
-      [seen.term, seen.holder, seen.renewal, holder],
+    const [row] = await this.query<TakenRow>(
+      `WITH before AS (SELECT restored, renewed_at FROM scheduler.leadership), taken AS (
+         UPDATE scheduler.leadership l
+         SET term = l.term + 1, holder = $4, renewal = 0, since = clock_timestamp(), renewed_at = clock_timestamp(),
+             lease_ttl_ms = greatest(l.lease_ttl_ms, $5)
+         FROM before WHERE l.term = $1 AND l.holder = $2 AND l.renewal = $3
+         RETURNING l.term, l.holder, l.lease_ttl_ms, before.restored,
+           (extract(epoch FROM clock_timestamp() - before.renewed_at) * 1000)::float8 AS unrenewed_ms
+       ), begun AS (
+         INSERT INTO scheduler.terms (term, holder) SELECT term, holder FROM taken
+         ON CONFLICT (term) DO UPDATE SET holder = excluded.holder, placements = 0
+       ), forgotten AS (
+         DELETE FROM scheduler.terms t USING taken WHERE t.term < taken.term - $6
+       )
+       SELECT * FROM taken`,
+      [seen.term, seen.holder, seen.renewal, holder, leaseTtlMs, terms_kept],
     );
     if (row === undefined) return null;
-    return { term: row.term, unrenewedMs: Math.round(row.unrenewed_ms), afterRestore: row.restored };
+    return {
+      term: row.term,
+      unrenewedMs: Math.round(row.unrenewed_ms),
+      afterRestore: row.restored,
+      leaseTtlMs: row.lease_ttl_ms,
+    };
   }
 
   async renew(term: number, holder: string): Promise<number | null> {
@@ -62,6 +83,16 @@ export class LeaderRowRepository implements LeaderRowStore {
       [term, holder],
     );
     return row === undefined ? null : Number(row.renewal);
+  }
+
+  async restored(term: number, holder: string): Promise<void> {
+    await this.query(
+      `WITH given_up AS (
+         UPDATE scheduler.leadership SET holder = $3, renewal = renewal + 1, restored = true,
+           epoch_floor = epoch_floor + $4 WHERE term = $1 AND holder = $2 RETURNING term
+       ) UPDATE scheduler.fences SET epoch = epoch + $4 FROM given_up`,
+      [term, holder, nobody, epochs_skipped],
+    );
   }
 
   async release(term: number, holder: string): Promise<void> {

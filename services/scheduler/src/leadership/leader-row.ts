@@ -15,6 +15,8 @@ export interface TakenOver {
   readonly unrenewedMs: number;
   /** An older state of the database has come back since somebody led last. */
   readonly afterRestore: boolean;
+  /** Longest lease of this or an earlier leader that may not be over. */
+  readonly leaseTtlMs: number;
 }
 
 /**
@@ -23,10 +25,15 @@ export interface TakenOver {
  */
 export interface LeaderRowStore {
   read(): Promise<LeaderRow>;
-  /** Takes the next term if the row still is what was seen, once no transaction of the leader before is open. */
-  takeOver(seen: LeaderRow, holder: string): Promise<TakenOver | null>;
+  /**
+   * Takes the next term if the row still is what was seen, once no transaction of the leader before is open.
+   * @param leaseTtlMs that this leader gives
+   */
+  takeOver(seen: LeaderRow, holder: string, leaseTtlMs: number): Promise<TakenOver | null>;
   /** Counts a renewal; gives the count, or null when another leads. */
   renew(term: number, holder: string): Promise<number | null>;
+  /** An older state has come back under this leader: nobody leads, whoever is next knows, and no epoch is used again. */
+  restored(term: number, holder: string): Promise<void>;
   /** Leaves the term to whoever comes first. Does nothing when another leads. */
   release(term: number, holder: string): Promise<void>;
   close(): Promise<void>;

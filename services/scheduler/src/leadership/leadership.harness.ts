@@ -16,19 +16,24 @@ export class SteadyLeadership implements Leadership {
     private readonly dataSource: () => DataSource,
     private readonly clock: Clock,
     private readonly holder = 'steady',
+    private readonly leaseTtlMs = 0,
   ) {}
 
   async lead(): Promise<Term> {
-    const [rows] = await this.dataSource().query<[{ term: number; restored: boolean }[], number]>(
-      'UPDATE scheduler.leadership SET term = term + 1, holder = $1, since = now() RETURNING term, restored',
-      [this.holder],
+    const [row] = await this.dataSource().query<{ term: number; restored: boolean; lease_ttl_ms: number }[]>(
+      `WITH taken AS (
+         UPDATE scheduler.leadership SET term = term + 1, holder = $1, since = now(), lease_ttl_ms = greatest(lease_ttl_ms, $2)
+         RETURNING term, holder, restored, lease_ttl_ms
+       ), begun AS (INSERT INTO scheduler.terms (term, holder) SELECT term, holder FROM taken)
+       SELECT * FROM taken`,
+      [this.holder, this.leaseTtlMs],
     );
-    const [row] = rows;
     if (row === undefined) throw new Error('There is no row of the leader.');
     this.term = {
       term: row.term,
       sinceMonotonicMs: this.clock.monotonicMs(),
       afterRestore: row.restored,
+      earlierLeaseTtlMs: row.lease_ttl_ms,
     };
     return this.term;
   }
@@ -38,7 +43,7 @@ export class SteadyLeadership implements Leadership {
   }
 
   async guard(tx: EntityManager): Promise<void> {
-    if (this.term === null || !(await checkTerm(tx, this.term.term, this.holder)))
+    if (this.term === null || (await checkTerm(tx, this.term.term, this.holder)) === null)
       throw new LeadershipLost('Another scheduler leads.');
   }
 
@@ -64,6 +69,7 @@ export class SteadyLeadership implements Leadership {
 export class MemoryLeaderRow {
   row: LeaderRow = { term: 0, holder: nobody, renewal: 0 };
   restored = false;
+  leaseTtlMs = 0;
   /** Terms in the order they were taken, with their holders. */
   readonly terms: { term: number; holder: string }[] = [];
 
@@ -78,7 +84,13 @@ export class MemoryLeaderRow {
     return {
       read: () => call(() => this.row),
       renew: (term, holder) => call(() => this.renew(term, holder)),
-      takeOver: (seen, holder) => call(() => this.takeOver(seen, holder)),
+      takeOver: (seen, holder, leaseTtlMs) => call(() => this.takeOver(seen, holder, leaseTtlMs)),
+      restored: (term, holder) =>
+        call(() => {
+          if (!this.isHeld(term, holder)) return;
+          this.restored = true;
+          this.row = { ...this.row, holder: nobody, renewal: this.row.renewal + 1 };
+        }),
       release: (term, holder) =>
         call(() => {
           if (this.isHeld(term, holder))
@@ -94,12 +106,13 @@ export class MemoryLeaderRow {
     return this.row.renewal;
   }
 
-  private takeOver(seen: LeaderRow, holder: string): TakenOver | null {
+  private takeOver(seen: LeaderRow, holder: string, leaseTtlMs: number): TakenOver | null {
     const { term, renewal } = this.row;
     if (!this.isHeld(seen.term, seen.holder) || renewal !== seen.renewal) return null;
     this.row = { term: term + 1, holder, renewal: 0 };
     this.terms.push({ term: term + 1, holder });
-    return { term: term + 1, unrenewedMs: 0, afterRestore: this.restored };
+    this.leaseTtlMs = Math.max(this.leaseTtlMs, leaseTtlMs);
+    return { term: term + 1, unrenewedMs: 0, afterRestore: this.restored, leaseTtlMs: this.leaseTtlMs };
   }
 
   private isHeld(term: number, holder: string): boolean {

@@ -11,6 +11,8 @@ export interface Term {
   readonly sinceMonotonicMs: number;
   /** An older state of the database has come back: bots may run that it knows nothing of, until their leases end. */
   readonly afterRestore?: boolean;
+  /** Longest lease of the fleet that an earlier leader may have given, where it is longer than ours. */
+  readonly earlierLeaseTtlMs?: number;
 }
 
 /**

@@ -56,7 +56,7 @@ const row = async () =>
     )
   )[0];
 const proofOf = async (term: number, key: SigningKey = runtime.signingKey) =>
-  await signTermProof(term, new Date(clock.wallMs()), key);
+  await signTermProof({ term }, new Date(clock.wallMs()), key);
 const newest = async (bot: string) => (await runtime.allocations(bot)).at(-1);
 
 describe('a host that has seen a term', () => {
@@ -126,6 +126,7 @@ describe('a database that was restored from a backup', () => {
     await runtime.query('UPDATE scheduler.leadership SET restored = false');
     const before = await runtime.leadership.resign().then(async () => runtime.leadership.lead(never));
     expect(before.afterRestore).toBe(false);
+    await beat();
     const bot = await runtime.bot();
     await runtime.pass();
     const allocation = await runtime.allocation(bot.name);
@@ -161,6 +162,6 @@ describe('a database that was restored from a backup', () => {
     await runtime.query('INSERT INTO scheduler.fences (account, epoch) VALUES ($1, 3)', [bot.account]);
     await runtime.leadership.lead(new AbortController().signal);
     expect(await codeOf(beat({ termSeen: 90, termProof: await proofOf(90) }))).toBe('unavailable');
-    expect(await runtime.query('SELECT epoch FROM scheduler.fences')).toEqual([{ epoch: 1003 }]);
+    expect(await runtime.query('SELECT epoch FROM scheduler.fences')).toEqual([{ epoch: 100_003 }]);
   });
 });

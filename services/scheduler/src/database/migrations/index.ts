@@ -8,6 +8,7 @@ import { Moves1700000000006 } from './0006-moves.js';
 import { Rollouts1700000000007 } from './0007-rollouts.js';
 import { JoiningAndQuotas1700000000008 } from './0008-joining-and-quotas.js';
 import { BootsOfHosts1700000000009 } from './0009-boots-of-hosts.js';
+import { LineageOfTerms1700000000010 } from './0010-lineage-of-terms.js';
 
 /** The Postgres schema that the scheduler owns. */
 export const schedulerSchema = 'scheduler';
@@ -24,4 +25,5 @@ export const migrations = [
   Rollouts1700000000007,
   JoiningAndQuotas1700000000008,
   BootsOfHosts1700000000009,
+  LineageOfTerms1700000000010,
 ];
