@@ -106,7 +106,8 @@ describe('OutboxRelay', () => {
       });
       relay.start();
       await waitFor(() => stream.stored.length === 3 && relay.status().failures > 0);
-      expect(await relay.backlog()).toBe(1);
+      // Stored events are marked a moment later.
+      await waitFor(async () => (await relay.backlog()) === 1, { what: 'the message alone to wait' });
       away = false;
       await database.untilEmpty();
       expect(sentSubjects()).toEqual(['a.start']);
