@@ -27,6 +27,8 @@ export interface ProvisionRequest {
   readonly replicas?: number;
 }
 
+const consumers_parallel_max = 16;
+
 /** Makes streams and consumers as they should be; run it as often as wanted. Throws `IncompatibleProvisioning`. */
 export async function provision(
   messaging: Messaging,
@@ -34,7 +36,13 @@ export async function provision(
 ): Promise<void> {
   const manager = await messaging.manager();
   for (const spec of streams) await provisionStream(manager, spec, replicas);
-  for (const spec of consumers) await provisionConsumer(manager, spec);
+  // There is one for every host, and whoever begins to lead waits for all of them.
+  for (let first = 0; first < consumers.length; first += consumers_parallel_max)
+    await Promise.all(
+      consumers
+        .slice(first, first + consumers_parallel_max)
+        .map(async (spec) => provisionConsumer(manager, spec)),
+    );
 }
 
 async function provisionStream(manager: JetStreamManager, spec: StreamSpec, replicas: number): Promise<void> {

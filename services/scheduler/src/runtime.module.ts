@@ -12,6 +12,7 @@ import { HostRoomRepository } from './allocations/host-room.repository.js';
 import { ResendRepository } from './allocations/resend.repository.js';
 import { RetryRepository } from './allocations/retry.repository.js';
 import { BrokerUpkeep } from './broker/broker.upkeep.js';
+import { StrayConsumers } from './broker/stray-consumers.service.js';
 import { CommandFactory } from './commands/command.factory.js';
 import { HeartbeatController } from './heartbeats/heartbeat.controller.js';
 import { HeartbeatRepository } from './heartbeats/heartbeat.repository.js';
@@ -39,6 +40,7 @@ import { DrainRepository } from './moves/drain.repository.js';
 import { DrainService } from './moves/drain.service.js';
 import { MoveReconciler } from './moves/move.reconciler.js';
 import { MoveRepository } from './moves/move.repository.js';
+import { MovePlanning } from './moves/move-planning.service.js';
 import { MoveService } from './moves/move.service.js';
 import { PreparationProjectionController } from './moves/preparation-projection.controller.js';
 import { PreparationProjectionService } from './moves/preparation-projection.service.js';
@@ -124,6 +126,7 @@ function leaderLease(
     HostLossRepository,
     ResendRepository,
     AllocationService,
+    StrayConsumers,
     BrokerUpkeep,
     CommandFactory,
     HeartbeatRepository,
@@ -141,6 +144,7 @@ function leaderLease(
     AllocationProjectionService,
     PreparationProjectionService,
     MoveRepository,
+    MovePlanning,
     MoveService,
     DrainRepository,
     DrainService,

@@ -150,13 +150,18 @@ const tailing = (stream: string): string[] => [
   `$JS.API.CONSUMER.MSG.NEXT.${stream}.*`,
 ];
 
-/** The scheduler makes the streams and every consumer; nobody may delete or purge one. */
+/**
+ * The scheduler makes the streams and every consumer, and deletes those of hosts that were removed. Nothing else may be
+ * deleted, and nothing purged, by anybody.
+ */
 const provisioning = (): string[] => [
   ...Object.values(streams).flatMap(({ name }) =>
     ['INFO', 'CREATE', 'UPDATE'].map((verb) => `$JS.API.STREAM.${verb}.${name}`),
   ),
   ...[consumers.audit, consumers.schedulerProjection, consumers.schedulerMoves].flatMap(creating),
   ...creating({ ...consumers.agentCommands('host'), durable: '*', filter: subjects.commandsAll() }),
+  `$JS.API.CONSUMER.LIST.${streams.commands.name}`,
+  `$JS.API.CONSUMER.DELETE.${streams.commands.name}.*`,
 ];
 
 const creating = ({ stream, durable, filter }: ConsumerSpec): string[] => [

@@ -5,13 +5,14 @@ import { Messaging, provision } from '#libs/messaging';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { HostRegistrationRepository } from '../heartbeats/host-registration.repository.js';
 import { SCHEDULER_CONFIG, type SchedulerConfig } from '../scheduler.config.js';
+import { StrayConsumers } from './stray-consumers.service.js';
 
 /** A broker that lost its store without being away is found out within this. */
 const look_ms = 60_000;
 
 /**
  * Sees to it that the broker has the streams and consumers of the fleet: when this scheduler begins to lead, whenever
- * the broker was away, and every minute. A store that was lost costs messages, which are sent again (commands by the
+ * the broker was away, and every minute; then it also takes away the consumers of hosts that were removed. A store that was lost costs messages, which are sent again (commands by the
  * resend reconciler); without this it would cost the fleet until somebody restarts the scheduler.
  */
 @Injectable()
@@ -22,6 +23,7 @@ export class BrokerUpkeep {
   constructor(
     private readonly messaging: Messaging,
     private readonly hosts: HostRegistrationRepository,
+    private readonly strays: StrayConsumers,
     @Inject(SCHEDULER_CONFIG) private readonly config: SchedulerConfig,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -60,6 +62,7 @@ export class BrokerUpkeep {
       if (signal.aborted) return;
       try {
         await this.pass();
+        await this.strays.remove(async () => this.pass());
       } catch (error) {
         // The next look or the next connection tries again; publishing fails meanwhile, which shows in health.
         this.logger.warn({ err: error }, 'streams and consumers could not be looked after');

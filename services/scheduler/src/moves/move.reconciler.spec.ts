@@ -1,10 +1,15 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { PrepareCommand, signatureHeader, type EventData } from '#libs/contracts';
+import { newId, PrepareCommand, signatureHeader, type EventData } from '#libs/contracts';
 import { SigningKey, verifySignature } from '#libs/messaging';
 import { startNats, startPostgres, VirtualClock, type TestNats, type TestPostgres } from '#libs/testing';
+import { AllocationService } from '../allocations/allocation.service.js';
 import { asDelivery, SignedHost } from '../heartbeats/signed-host.harness.js';
 import { migratedDatabase, RuntimeHarness, seen } from '../runtime.harness.js';
 import { ReconciliationRepository } from '../reconciliation/reconciliation.repository.js';
+import { MovePlanning } from './move-planning.service.js';
+import { MoveReconciler } from './move.reconciler.js';
+import type { NewMove } from './move.rows.js';
+import { MoveService } from './move.service.js';
 import { PreparationProjectionService } from './preparation-projection.service.js';
 
 const prepare_ms = 5000;
@@ -281,6 +286,62 @@ describe('a bot on a draining host', () => {
     await runtime.pass();
     await runtime.pass();
     expect(await runtime.query('SELECT 1 FROM scheduler.moves')).toHaveLength(2);
+  });
+});
+
+describe('room on a target', () => {
+  it('is not held twice by two that plan at the same time', async () => {
+    const bots = await runtime.bots(4);
+    await runtime.pass();
+    await runtime.heartbeat(
+      host,
+      (await runtime.allocations()).map((row) => seen(row)),
+    );
+    const other = await aHost({ capacity: { ...small, bots: 2, cpuMillis: 1000, memoryMiB: 1024 } });
+    const newMoves = async (some: readonly { name: string }[]): Promise<NewMove[]> =>
+      Promise.all(
+        some.map(async ({ name }) => ({
+          id: newId(),
+          allocation: (await runtime.allocation(name)).id,
+          to: other.name,
+          reason: 'rebalance' as const,
+          operation: null,
+          by: 'user:ops',
+          prepare: true,
+          detail: null,
+        })),
+      );
+    const service = runtime.app.get(MoveService);
+    const planned = await Promise.all(
+      [bots.slice(0, 2), bots.slice(2)].map(async (some) => service.plan(await newMoves(some))),
+    );
+    // Each was chosen when the target was empty.
+    expect(planned.toSorted()).toEqual([0, 2]);
+    await runtime.pass();
+    const rows = await runtime.query<MoveRow>('SELECT * FROM scheduler.moves');
+    expect(rows.map(({ state }) => state)).toEqual(['preparing', 'preparing']);
+  });
+
+  it('that went to another bot since it was looked at is not held, and the bot goes on', async () => {
+    const bot = await runtime.bot();
+    const old = await running(bot.name);
+    const other = await aHost({ capacity: small });
+    await drain(host, { prepare: false });
+    const newcomer = await runtime.bot();
+    const planning = runtime.app.get(MovePlanning);
+    const plan = planning.plan.bind(planning);
+    planning.plan = async (tx, moves, now) => {
+      // Between the choice and the plan.
+      await runtime.app
+        .get(AllocationService)
+        .place([{ bot: newcomer.name, generation: 1, host: other.name, fresh: true }]);
+      return plan(tx, moves, now);
+    };
+    await runtime.app.get(MoveReconciler).reconcile();
+    planning.plan = plan;
+    expect((await runtime.allocation(newcomer.name)).host).toBe(other.name);
+    expect(await movesOf(bot.name)).toEqual([]);
+    expect(await runtime.commandsOf(old.id)).toEqual(['start']);
   });
 });
 

@@ -3,6 +3,7 @@ import type { Resources, RuntimeName } from '#libs/contracts';
 import { DataSource } from 'typeorm';
 import type { Transaction } from '#libs/persistence';
 import { liveStatesSql } from '../allocations/allocation.states.sql.js';
+import type { RoomNeed } from '../allocations/host-room.repository.js';
 import type { MoveIdentity, MoveStanding, NewMove } from './move.rows.js';
 import { liveMovesSql } from './move.states.sql.js';
 
@@ -53,6 +54,18 @@ export class MoveRepository {
          ORDER BY n.epoch LIMIT 1) newer ON true
        WHERE m.state IN (${liveMovesSql}) ORDER BY m.created_at, m.id LIMIT $1`,
       [rows_max],
+    );
+  }
+
+  /** What these moves would take of their targets, in their order; only of allocations that live. */
+  async needs(tx: Transaction, moves: readonly NewMove[]): Promise<(RoomNeed & { readonly move: string })[]> {
+    return tx.query<(RoomNeed & { move: string })[]>(
+      `SELECT w.id AS move, a.account, w.to_host AS host, a.reserved_cpu_millis AS "cpuMillis",
+              a.reserved_memory_mib AS "memoryMiB"
+       FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS w (id, allocation, to_host, position)
+       JOIN scheduler.allocations a ON a.id = w.allocation AND a.state IN (${liveStatesSql})
+       ORDER BY w.position`,
+      [moves.map((m) => m.id), moves.map((m) => m.allocation), moves.map((m) => m.to)],
     );
   }
 

@@ -6,6 +6,7 @@ import { CommandFactory } from '../commands/command.factory.js';
 import { LeaderTransaction } from '../leadership/leader-transaction.repository.js';
 import { OperationTracker } from '../operations/operation.tracker.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
+import { MovePlanning } from './move-planning.service.js';
 import { MoveRepository, type MoveEnd, type PreparingMove } from './move.repository.js';
 import { moveEventData, type MoveIdentity, type MoveStanding, type NewMove } from './move.rows.js';
 
@@ -20,6 +21,7 @@ export class MoveService {
   constructor(
     private readonly transaction: LeaderTransaction,
     private readonly moves: MoveRepository,
+    private readonly planning: MovePlanning,
     private readonly allocations: AllocationRepository,
     private readonly commands: CommandFactory,
     private readonly outbox: Outbox,
@@ -28,10 +30,10 @@ export class MoveService {
     @Inject(RUNTIME_SETTINGS) private readonly settings: RuntimeSettings,
   ) {}
 
-  /** Holds room for these bots on their targets. Answers how many; the others changed meanwhile. */
+  /** Holds room for these bots on their targets. Answers how many; the others, or their targets, changed meanwhile. */
   async plan(moves: readonly NewMove[]): Promise<number> {
     return this.transaction.run(async (tx) => {
-      const planned = await this.moves.plan(tx, moves, this.now());
+      const planned = await this.planning.plan(tx, moves, this.now());
       await this.tell(tx, 'tradefleet.move.planned', planned);
       return planned.length;
     });

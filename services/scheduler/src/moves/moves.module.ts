@@ -1,8 +1,10 @@
 import { Module } from '@nestjs/common';
+import { HostRoomRepository } from '../allocations/host-room.repository.js';
 import { OperationsModule } from '../operations/operations.module.js';
 import { ReconciliationRepository } from '../reconciliation/reconciliation.repository.js';
 import { RequestsModule } from '../requests/requests.module.js';
 import { MoveListRepository } from './move-list.repository.js';
+import { MovePlanning } from './move-planning.service.js';
 import { MoveRepository } from './move.repository.js';
 import { MovesController } from './moves.controller.js';
 import { MovesService } from './moves.service.js';
@@ -14,7 +16,9 @@ import { RebalanceService } from './rebalance.service.js';
   imports: [RequestsModule, OperationsModule],
   controllers: [MovesController],
   providers: [
+    HostRoomRepository,
     MoveListRepository,
+    MovePlanning,
     MoveRepository,
     MovesService,
     ReconciliationRepository,

@@ -10,7 +10,7 @@ import type { Asker } from '../requests/asker.js';
 import { canonicalHash } from '../requests/canonical-json.js';
 import { ChangesService } from '../requests/changes.service.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
-import { MoveRepository } from './move.repository.js';
+import { MovePlanning } from './move-planning.service.js';
 import { moveEventData } from './move.rows.js';
 import { planRebalance, type ChosenMove, type Rebalancing } from './rebalance.planner.js';
 import { RebalanceRepository } from './rebalance.repository.js';
@@ -24,7 +24,7 @@ export class RebalanceService {
     private readonly changes: ChangesService,
     private readonly fleet: ReconciliationRepository,
     private readonly rebalances: RebalanceRepository,
-    private readonly moves: MoveRepository,
+    private readonly planning: MovePlanning,
     private readonly operations: OperationTracker,
     private readonly observations: ObservationStore,
     @Inject(CLOCK) private readonly clock: Clock,
@@ -63,8 +63,9 @@ export class RebalanceService {
         prepare,
         detail: null,
       }));
-      const planned = await this.moves.plan(change.tx, wanted, now);
-      // One of them has ended, is to stop or has begun to move since: what is left is not what was looked at.
+      const planned = await this.planning.plan(change.tx, wanted, now);
+      // One of them has ended, is to stop or has begun to move since, or its target has got full: what is left is not
+      // what was looked at.
       if (planned.length !== wanted.length) throw refusal.staleRebalance();
       await change.events(
         planned.map((move) => ({

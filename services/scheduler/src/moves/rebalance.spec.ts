@@ -113,6 +113,23 @@ describe('rebalancing', () => {
     expect((await harness.ask('moves.list', { host: full })).moves).toEqual([]);
   });
 
+  it('refuses it also when the target gets full while it is carried out', async () => {
+    const { version } = await harness.ask('fleet.rebalance-plan', {});
+    const repository = harness.app.get(RebalanceRepository, { strict: false });
+    const movable = repository.movable.bind(repository);
+    repository.movable = async (since) => {
+      const found = await movable(since);
+      await harness.sql(`UPDATE scheduler.hosts SET bots_max = 1 WHERE name = $1`, [empty]);
+      return found;
+    };
+    try {
+      expect(await harness.refusal('fleet.rebalance', { version })).toMatchObject({ code: 'stale_plan' });
+    } finally {
+      repository.movable = movable;
+    }
+    expect((await harness.ask('moves.list', { host: full })).moves).toEqual([]);
+  });
+
   it('leaves bots alone that have just begun to run', async () => {
     expect((await harness.ask('fleet.rebalance-plan', { ranForMs: 7_200_000 })).moves).toEqual([]);
   });
