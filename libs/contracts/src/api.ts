@@ -1,10 +1,13 @@
 import type { z } from 'zod';
 import * as account from './account/account.schema.js';
+import * as producer from './audit/producer.schema.js';
+import * as quarantine from './audit/quarantine.schema.js';
 import * as bot from './bot/bot.schema.js';
 import * as event from './event/event-query.schema.js';
 import * as fleet from './fleet/fleet.schema.js';
 import * as grant from './grant/grant.schema.js';
 import * as host from './host/host.schema.js';
+import * as log from './audit/log.schema.js';
 import * as move from './move/move.schema.js';
 import * as operation from './operation/operation.schema.js';
 import * as rollout from './rollout/rollout.schema.js';
@@ -466,6 +469,86 @@ export const api = {
     response: event.EventPage,
     errors: [],
     http: route('GET', '/events'),
+  }),
+  'quarantine.list': define({
+    entity: 'quarantine',
+    verb: 'list',
+    summary: 'List what arrived as an event and was put aside, newest first',
+    service: 'audit',
+    request: quarantine.QuarantineList,
+    response: quarantine.QuarantinePage,
+    errors: [],
+    http: route('GET', '/audit/quarantine'),
+  }),
+  'producers.list': define({
+    entity: 'producers',
+    verb: 'list',
+    summary: 'List how far the events of each producer are recorded',
+    service: 'audit',
+    request: producer.ProducerList,
+    response: producer.ProducerPage,
+    errors: [],
+    http: route('GET', '/audit/producers'),
+  }),
+  'gaps.list': define({
+    entity: 'gaps',
+    verb: 'list',
+    summary: 'List numbers of producers that did not come with the others, newest first',
+    service: 'audit',
+    request: producer.GapList,
+    response: producer.GapPage,
+    errors: [],
+    http: route('GET', '/audit/gaps'),
+  }),
+  'log.checkpoint': define({
+    entity: 'log',
+    verb: 'checkpoint',
+    summary: 'How far the audit log is, and its last signed checkpoint',
+    service: 'audit',
+    request: log.LogCheckpointGet,
+    response: log.LogState,
+    errors: [],
+    http: route('GET', '/log/checkpoint'),
+  }),
+  'log.checkpoints': define({
+    entity: 'log',
+    verb: 'checkpoints',
+    summary: 'List the signed checkpoints of the audit log by size',
+    service: 'audit',
+    request: log.LogCheckpointList,
+    response: log.LogCheckpointPage,
+    errors: [],
+    http: route('GET', '/log/checkpoints'),
+  }),
+  'log.inclusion': define({
+    entity: 'log',
+    verb: 'inclusion',
+    summary: 'Prove that an event is in the audit log',
+    service: 'audit',
+    request: log.LogInclusionGet,
+    response: log.LogInclusion,
+    errors: ['record_not_found', 'checkpoint_missing'],
+    http: route('GET', '/log/inclusion'),
+  }),
+  'log.consistency': define({
+    entity: 'log',
+    verb: 'consistency',
+    summary: 'Prove that the audit log only grew between two sizes',
+    service: 'audit',
+    request: log.LogConsistencyGet,
+    response: log.LogConsistency,
+    errors: ['record_not_found', 'checkpoint_missing'],
+    http: route('GET', '/log/consistency'),
+  }),
+  'log.records': define({
+    entity: 'log',
+    verb: 'records',
+    summary: 'Read the audit log as it is hashed, record by record',
+    service: 'audit',
+    request: log.LogRecordsGet,
+    response: log.LogRecords,
+    errors: ['record_not_found'],
+    http: route('GET', '/log/records'),
   }),
   'credentials.key': define({
     entity: 'credentials',
