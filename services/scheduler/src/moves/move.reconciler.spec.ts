@@ -213,6 +213,8 @@ describe('a bot on a draining host', () => {
     await runtime.heartbeat(host, [seen(old, { state: 'stopped' })]);
     await runtime.stop();
     runtime = await begin();
+    // It places nothing before every host has shown what it knows of earlier leaders.
+    await runtime.heartbeat(host, []);
     await runtime.heartbeat(other, []);
     await runtime.pass();
     const placed = await runtime.allocation(bot.name);
