@@ -89,7 +89,7 @@ export class BenchFleet {
     const keyPath = join(this.folder, 'scheduler-signing.jwk');
     this.signingKey = await SigningKey.fromFile(keyPath, { create: true });
     const databaseUrl = this.secretFile('database-url', this.databaseUrl('tradefleet'));
-    const writer = this.postgres?.url('tradefleet', 'audit_writer', password) ?? '';
+    const audit = (role: string) => this.postgres?.url('tradefleet', role, password) ?? '';
     await this.startService('scheduler', {
       TRADEFLEET_DATABASE_URL_FILE: databaseUrl,
       TRADEFLEET_SIGNING_KEY_PATH: keyPath,
@@ -97,7 +97,8 @@ export class BenchFleet {
     });
     await this.untilAnswered('the scheduler');
     await this.startService('audit', {
-      TRADEFLEET_DATABASE_URL_FILE: this.secretFile('audit-writer-url', writer),
+      TRADEFLEET_DATABASE_URL_FILE: this.secretFile('audit-writer-url', audit('audit_writer')),
+      TRADEFLEET_READER_DATABASE_URL_FILE: this.secretFile('audit-reader-url', audit('audit_reader')),
       TRADEFLEET_DATABASE_OWNER_URL_FILE: databaseUrl,
     });
     // Simulated bots ask for no grant.

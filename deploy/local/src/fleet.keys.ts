@@ -9,6 +9,7 @@ export interface FleetKeys {
   readonly adminToken: string;
   readonly postgresPassword: string;
   readonly auditWriterPassword: string;
+  readonly auditReaderPassword: string;
   readonly natsUsers: readonly { readonly user: NatsUser; readonly password: string }[];
   /** File with the scheduler's public key. */
   readonly schedulerPublicKeyPath: string;
@@ -31,6 +32,7 @@ export async function fleetKeys(
     adminToken: secretFromFile(paths.adminToken),
     postgresPassword: secretFromFile(paths.key('postgres-password')),
     auditWriterPassword: secretFromFile(paths.key('audit-writer-password')),
+    auditReaderPassword: secretFromFile(paths.key('audit-reader-password')),
     natsUsers: [...users, ...hosts.map((agent) => ({ agent }))].map((user) => ({
       user,
       password: secretFromFile(natsPasswordPath(paths, natsUserName(user))),

@@ -253,6 +253,7 @@ export class LocalFleet {
       gatewayPort: this.ports.gateway,
       databaseUrl: this.postgres.url('tradefleet'),
       auditWriterUrl: this.postgres.url('tradefleet', 'audit_writer', this.keys.auditWriterPassword),
+      auditReaderUrl: this.postgres.url('tradefleet', 'audit_reader', this.keys.auditReaderPassword),
     };
   }
 

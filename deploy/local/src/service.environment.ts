@@ -18,6 +18,7 @@ export interface Address {
   /** Owner of the database. */
   readonly databaseUrl: string;
   readonly auditWriterUrl: string;
+  readonly auditReaderUrl: string;
 }
 
 /**
@@ -40,6 +41,7 @@ export function serviceEnvironment(
     },
     audit: {
       TRADEFLEET_DATABASE_URL_FILE: urlFile(paths, 'audit-writer-url', address.auditWriterUrl),
+      TRADEFLEET_READER_DATABASE_URL_FILE: urlFile(paths, 'audit-reader-url', address.auditReaderUrl),
       TRADEFLEET_DATABASE_OWNER_URL_FILE: urlFile(paths, 'database-url', address.databaseUrl),
     },
     secrets: {

@@ -18,11 +18,18 @@ export const AuditConfig = z.strictObject({
   natsUrl: z.array(z.string().regex(/^(nats|tls):\/\//, 'must begin with nats:// or tls://')).min(1),
   natsUser: z.string().min(1).optional(),
   natsPassword: secret(z.string().min(1)).optional(),
-  /** Of the role that records and reads; it must not be able to change or remove what is recorded. */
+  /** Of the role that records: it may add to the log, and neither change nor read what is recorded. */
   databaseUrl: secret(PostgresUrl),
-  /** Of the owner of the schema `audit`; when set, migrations run at the start and the role above is made. */
+  /** Of the role that queries are made with: it may read the log and nothing else. */
+  readerDatabaseUrl: secret(PostgresUrl),
+  /** Of the owner of the schemas `audit` and `audit_work`; when set, migrations run at the start and the roles above are made. */
   databaseOwnerUrl: secret(PostgresUrl).optional(),
   databasePoolMax: z.int().min(2).max(100).default(5),
+  /** Names the log in its checkpoints: another name begins another series of them. */
+  logOrigin: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9./-]{0,99}$/)
+    .default('tradefleet/audit'),
   /** Events in one transaction, at most. */
   batchEventsMax: z.int().min(1).max(4096).default(1000),
   /** Longest wait for a batch to fill. */

@@ -1,3 +1,4 @@
+import type { Clock } from '#libs/clock';
 import { consumers, type ConsumerSpec } from '#libs/contracts';
 import { CombinedServer, connectMessaging, JetStreamServer, RequestReplyServer } from '#libs/messaging';
 import { NestPinoLogger, type Logger } from '#libs/telemetry';
@@ -7,7 +8,10 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { AuditConfig } from './audit.config.js';
 import { AuditModule, type Platform } from './audit.module.js';
 import { prepareDatabase } from './database/prepare-database.js';
-import { EventRepository } from './ingestion/event.repository.js';
+import { ReaderDatabase } from './database/reader.js';
+import { requireRole } from './database/roles.js';
+import { LogRepository } from './ingestion/log.repository.js';
+import { DataSource } from 'typeorm';
 
 export interface AuditOptions {
   readonly config: AuditConfig;
@@ -16,6 +20,8 @@ export interface AuditOptions {
   readonly signal?: AbortSignal;
   /** Of the stream of events; tests give one with shorter waits. */
   readonly consumer?: ConsumerSpec;
+  /** Default the system's. */
+  readonly clock?: Clock;
 }
 
 export interface RunningAudit {
@@ -23,13 +29,13 @@ export interface RunningAudit {
   stop(): Promise<void>;
 }
 
-/** While Postgres works on one batch the next is decoded; events need no order in the table. */
+/** While one batch is committed the next is prepared. */
 const concurrency = 2;
 
 /**
  * Starts the service: the order of the steps stands here and nowhere else.
  *
- *   migrations and role (as owner) -> NATS -> database (as writer) -> check of the role -> consume and answer
+ *   migrations and roles (as owner) -> NATS -> database (as writer, as reader) -> check of the roles -> consume and answer
  *
  * The consumer is the scheduler's to make; until it is there it is looked for.
  */
@@ -44,9 +50,14 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
     logger,
     ...(signal === undefined ? {} : { signal }),
   });
-  const app = await createApp({ config, logger, messaging }, options.consumer ?? consumers.audit);
+  const app = await createApp(
+    { config, logger, messaging, clock: options.clock },
+    options.consumer ?? consumers.audit,
+  );
   try {
-    await app.get(EventRepository).requireWriterOnly();
+    await requireRole(app.get(DataSource), 'writer');
+    await requireRole(app.get(ReaderDatabase), 'reader');
+    await app.get(LogRepository).ensureHead(config.logOrigin);
     await app.listen();
   } catch (error) {
     await app.close();

@@ -12,17 +12,23 @@ export const refusal = {
     ),
 };
 
-/** The service must not start: it could change what it is to keep. Names what to do. */
+/** The service must not start: it could do more to what it keeps than it needs. Names what to do. */
 export class UnsafeRole extends Error {
   override readonly name = 'UnsafeRole';
 
-  constructor(role: string, privileges: readonly string[]) {
+  constructor(role: string, kind: 'writer' | 'reader', excess: readonly string[]) {
     super(
-      `The role "${role}" of TRADEFLEET_DATABASE_URL may ${privileges.join(', ')} recorded events. ` +
-        'Give the service a role that may only SELECT and INSERT, other than the owner of the schema.',
+      `The role "${role}" may do more than the ${kind} of the audit log needs: ${excess.join(', ')}. ` +
+        `Give ${variables[kind]} a role of its own, other than the owner of the schemas, and let the service grant it ` +
+        'what it needs (TRADEFLEET_DATABASE_OWNER_URL).',
     );
   }
 }
+
+const variables = {
+  writer: 'TRADEFLEET_DATABASE_URL',
+  reader: 'TRADEFLEET_READER_DATABASE_URL',
+} as const;
 
 /** The tables are missing and nobody may make them. */
 export class NotMigrated extends Error {
@@ -30,7 +36,7 @@ export class NotMigrated extends Error {
 
   constructor() {
     super(
-      'The schema "audit" is not there. Set TRADEFLEET_DATABASE_OWNER_URL once, so that migrations can run.',
+      'The schemas "audit" and "audit_work" are not there, or not all of them. Set TRADEFLEET_DATABASE_OWNER_URL once, so that migrations can run.',
     );
   }
 }

@@ -2,8 +2,8 @@ import { consumers, subjects } from '#libs/contracts';
 import { Messaging, Request } from '#libs/messaging';
 import { Controller } from '@nestjs/common';
 import { z } from 'zod';
-import { EventRepository } from '../ingestion/event.repository.js';
 import { IngestionService } from '../ingestion/ingestion.service.js';
+import { LogRepository } from '../ingestion/log.repository.js';
 
 export interface AuditHealth {
   readonly status: 'ok';
@@ -21,14 +21,14 @@ export interface AuditHealth {
 export class HealthController {
   constructor(
     private readonly ingestion: IngestionService,
-    private readonly repository: EventRepository,
+    private readonly log: LogRepository,
     private readonly messaging: Messaging,
   ) {}
 
   /** `fleet.v1.internal.audit.health` */
   @Request(subjects.internal('audit', 'health'), z.strictObject({}))
   async health(): Promise<AuditHealth> {
-    await this.repository.ping();
+    await this.log.ping();
     const { stream, durable } = consumers.audit;
     const consumer = await (await this.messaging.manager()).consumers.info(stream, durable);
     return { status: 'ok', ...this.ingestion.counts(), lag: consumer.num_pending + consumer.num_ack_pending };

@@ -1,14 +1,11 @@
 import type { Delivery } from '#libs/messaging';
 import { lazyCounter, LOGGER, type Logger } from '#libs/telemetry';
 import { Inject, Injectable } from '@nestjs/common';
-import { EventRepository, isFaultOfTheData, type Recorded } from './event.repository.js';
-import {
-  classify,
-  isEvent,
-  quarantined,
-  type QuarantinedMessage,
-  type RecordedEvent,
-} from './recorded-event.js';
+import { Classifier } from './classifier.js';
+import { Committer, type Batch, type Committed } from './committer.js';
+import { EventSealer } from './event-sealer.js';
+import { faultOfTheData } from './log.repository.js';
+import { quarantined, refusedEvent, toLeaf, type Leaf, type QuarantinedMessage } from './recorded-event.js';
 
 const recordedEvents = lazyCounter(
   'tradefleet.audit.events',
@@ -25,10 +22,11 @@ export interface IngestionCounts {
 /**
  * Records batches of the stream of events:
  *
- *   decode each -> one transaction (events, quarantine) -> commit -> [the caller acknowledges]
+ *   classify -> seal -> hash -> one transaction (committer.ts) -> [the caller acknowledges]
  *
  * It returns only after the commit, so what is acknowledged is recorded. What comes again is found by its id and left
- * alone. What does not decode is put aside with the reason. Only a failing database makes it throw.
+ * alone. What is no event, or not its producer's, is put aside with the reason. Only a failing database makes it throw.
+ * While one batch is committed the next is prepared.
  */
 @Injectable()
 export class IngestionService {
@@ -37,55 +35,74 @@ export class IngestionService {
   private putAside = 0;
 
   constructor(
-    private readonly repository: EventRepository,
+    private readonly classifier: Classifier,
+    private readonly sealer: EventSealer,
+    private readonly committer: Committer,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   async record(deliveries: readonly Delivery[]): Promise<void> {
-    const classified = deliveries.map(classify);
-    const events = classified.filter(isEvent);
-    const aside = classified.filter((it): it is QuarantinedMessage => !isEvent(it));
-    try {
-      this.count(events.length, aside, await this.repository.add(events, aside));
-    } catch (error) {
-      if (!isFaultOfTheData(error)) throw error;
-      await this.recordOneByOne(events, aside);
-    }
+    await this.commit(await this.prepare(deliveries));
   }
 
   counts(): IngestionCounts {
     return { ingested: this.ingested, known: this.known, quarantined: this.putAside };
   }
 
-  /** One event that the database cannot hold must not keep the others out: it is found and put aside. */
-  private async recordOneByOne(
-    events: readonly RecordedEvent[],
-    aside: readonly QuarantinedMessage[],
-  ): Promise<void> {
-    this.count(0, aside, await this.repository.add([], aside));
-    for (const event of events) {
-      try {
-        this.count(1, [], await this.repository.add([event], []));
-      } catch (error) {
-        if (!isFaultOfTheData(error)) throw error;
-        const refused = quarantined(event.message, `the database refuses it: ${(error as Error).message}`);
-        this.count(0, [refused], await this.repository.add([], [refused]));
-      }
+  private async prepare(deliveries: readonly Delivery[]): Promise<Batch> {
+    const classified = await this.classifier.classify(deliveries);
+    const events = classified.flatMap((it) => (it.kind === 'event' ? it.event : []));
+    const aside = classified.flatMap((it) => (it.kind === 'quarantined' ? it.message : []));
+    const leaves: Leaf[] = [];
+    for (const sealed of await this.sealer.seal(events))
+      if ('refused' in sealed) aside.push(quarantined(sealed.refused.message, sealed.cause));
+      else leaves.push(toLeaf(sealed));
+    return { leaves, quarantined: aside };
+  }
+
+  /** One event that the database cannot hold must not keep the others out: halves are tried until it is found. */
+  private async commit(batch: Batch): Promise<void> {
+    try {
+      this.count(await this.committer.commit(batch));
+    } catch (error) {
+      const state = faultOfTheData(error);
+      const parts = state === null ? [] : smallerThan(batch, state);
+      if (parts.length === 0) throw error;
+      for (const part of parts) await this.commit(part);
     }
   }
 
-  private count(offered: number, aside: readonly QuarantinedMessage[], added: Recorded): void {
-    this.ingested += added.events;
-    this.known += offered - added.events;
-    this.putAside += added.quarantined;
-    recordedEvents.add(added.events, { outcome: 'new' });
-    recordedEvents.add(offered - added.events, { outcome: 'known' });
-    recordedEvents.add(added.quarantined, { outcome: 'quarantined' });
-    for (const { message, reason } of aside) {
-      this.logger.warn(
-        { subject: message.subject, streamSeq: message.streamSeq, reason },
-        'message quarantined',
-      );
-    }
+  private count({ added, known, quarantined: aside, quarantinedNew }: Committed): void {
+    this.ingested += added;
+    this.known += known;
+    this.putAside += quarantinedNew;
+    recordedEvents.add(added, { outcome: 'new' });
+    recordedEvents.add(known, { outcome: 'known' });
+    recordedEvents.add(quarantinedNew, { outcome: 'quarantined' });
+    for (const message of aside) this.log(message);
   }
+
+  private log({ message: { subject, streamSeq }, code, reason }: QuarantinedMessage): void {
+    this.logger.warn({ subject, streamSeq, code, reason }, 'message quarantined');
+  }
+}
+
+/** Smaller batches instead of one that the database refused; an event that was alone in it is put aside. */
+function smallerThan({ leaves, quarantined: aside }: Batch, sqlState: string): Batch[] {
+  const [only] = leaves;
+  if (only !== undefined && leaves.length === 1 && aside.length === 0) {
+    const refused = refusedEvent(
+      only,
+      'refused_by_database',
+      `the database refuses it (SQLSTATE ${sqlState})`,
+    );
+    return [{ leaves: [], quarantined: [refused] }];
+  }
+  const half = Math.ceil((leaves.length + aside.length) / 2);
+  if (half < 1 || leaves.length + aside.length === 1) return [];
+  const all = [...leaves.map((leaf) => ({ leaf })), ...aside.map((message) => ({ message }))];
+  return [all.slice(0, half), all.slice(half)].map((part) => ({
+    leaves: part.flatMap((it) => ('leaf' in it ? it.leaf : [])),
+    quarantined: part.flatMap((it) => ('message' in it ? it.message : [])),
+  }));
 }

@@ -15,8 +15,8 @@ import { AuditModule } from '../audit.module.js';
 import { prepareDatabase } from '../database/prepare-database.js';
 import type { AuditHealth } from '../health/health.controller.js';
 import { AuditFixture, impatientConsumer } from '../testing/audit.fixture.js';
-import { EventRepository, type Recorded } from './event.repository.js';
-import type { QuarantinedMessage, RecordedEvent } from './recorded-event.js';
+import { Committer, type Batch, type Committed } from './committer.js';
+import { LogRepository } from './log.repository.js';
 
 const patience = { timeoutMs: 30_000 };
 
@@ -67,7 +67,10 @@ describe('ingestion', () => {
       traceparent,
       trace_id: '0af7651916cd43dd8448eb211c80319c',
       signature: 'head..tail',
-      stream_seq: '1',
+      position: '0',
+      retention: 'trading',
+      subject_id: null,
+      details: expect.stringContaining('quoted'),
       body: Buffer.from(message.body).toString('utf8'),
     });
   });
@@ -224,13 +227,10 @@ describe('ingestion with a database that dies', () => {
 });
 
 /** Commits, and is never heard of again. */
-class DyingRepository extends EventRepository {
-  override async add(
-    events: readonly RecordedEvent[],
-    quarantined: readonly QuarantinedMessage[],
-  ): Promise<Recorded> {
-    await super.add(events, quarantined);
-    return await new Promise<Recorded>(() => undefined);
+class DyingCommitter extends Committer {
+  override async commit(batch: Batch): Promise<Committed> {
+    await super.commit(batch);
+    return await new Promise<Committed>(() => undefined);
   }
 }
 
@@ -248,8 +248,8 @@ async function startDying(fixture: AuditFixture) {
   const module = await Test.createTestingModule({
     imports: [AuditModule.forRoot({ config, logger, messaging })],
   })
-    .overrideProvider(EventRepository)
-    .useClass(DyingRepository)
+    .overrideProvider(Committer)
+    .useClass(DyingCommitter)
     .compile();
   const batch = { max: 1000, waitMs: 20 };
   const name = consumers.audit.durable;
@@ -257,6 +257,7 @@ async function startDying(fixture: AuditFixture) {
     new JetStreamServer(messaging, { consumers: [{ spec: impatientConsumer, name, batch }], graceMs: 10 }),
     new RequestReplyServer(messaging, { queue: 'dying' }),
   ]);
+  await module.get(LogRepository).ensureHead(config.logOrigin);
   const app = module.createNestMicroservice({ strategy, logger: false });
   await app.listen();
   return {

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { eventHeaders, eventTypes, type EventAttributes, type Severity } from '#libs/contracts';
-import { decodeEvent, header, Poison, type Delivery } from '#libs/messaging';
+import { recordLine, type LogRecord, type QuarantineCode } from '#libs/contracts';
+import type { Delivery } from '#libs/messaging';
+import { leafHash } from '#libs/tlog';
 
 /** What a message of the stream comes to. */
 export interface ReceivedMessage {
-  /** The stream's sequence, decimal. */
+  /** The stream's sequence. */
   readonly streamSeq: number;
   readonly subject: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -12,68 +13,75 @@ export interface ReceivedMessage {
   readonly bytes: Uint8Array;
 }
 
-/** An event as it stands in `audit.events`. */
-export interface RecordedEvent {
-  readonly message: ReceivedMessage;
-  readonly attributes: EventAttributes;
-  readonly entity: string;
-  readonly entityId: string;
-  readonly severity: Severity;
-  readonly signature: string | null;
-  /** The body's text, untouched. */
-  readonly data: string;
+/** A number that a producer has given away, of which it is settled what became of it. */
+export interface ProducerPlace {
+  readonly source: string;
+  readonly incarnation: string;
+  readonly sequence: number;
 }
 
-/** A message that is no event, for `audit.quarantine`. */
+/** An event that goes into the log. */
+export interface RecordedEvent {
+  readonly message: ReceivedMessage;
+  /** As it is stored once it is sealed; `recordedAt` is of this process. */
+  readonly record: LogRecord;
+}
+
+/** An event with its leaf, ready for a position. */
+export interface Leaf extends RecordedEvent {
+  readonly hash: Buffer;
+}
+
+/** A message for `audit.quarantine`. */
 export interface QuarantinedMessage {
   readonly message: ReceivedMessage;
+  /** SHA-256 of subject, headers and body: the same message again has the same. */
   readonly digest: Buffer;
+  readonly code: QuarantineCode;
   /** Quotes nothing of the data. */
   readonly reason: string;
+  /** As the message claims. */
+  readonly source: string | null;
+  /** Set where the signature was good: its producer need not send it again. */
+  readonly place: ProducerPlace | null;
+}
+
+export interface QuarantineCause {
+  readonly code: QuarantineCode;
+  readonly reason: string;
+  readonly source?: string | null;
+  readonly place?: ProducerPlace | null;
 }
 
 const reason_chars_max = 500;
 
-/** Tells what a delivery is: never throws for what the sender did wrong. */
-export function classify(delivery: Delivery): RecordedEvent | QuarantinedMessage {
-  const message: ReceivedMessage = {
-    streamSeq: delivery.seq,
-    subject: delivery.subject,
-    headers: delivery.headers,
-    bytes: delivery.bytes,
-  };
-  try {
-    const { attributes, type, entity, entityId } = decodeEvent(delivery);
-    requireExactTime(attributes.time);
-    return {
-      message,
-      attributes,
-      entity,
-      entityId,
-      severity: eventTypes[type].severity,
-      signature: header(delivery.headers, eventHeaders.signature) ?? null,
-      data: Buffer.from(delivery.bytes).toString('utf8'),
-    };
-  } catch (error) {
-    if (error instanceof Poison) return quarantined(message, error.reason);
-    throw error;
-  }
-}
+export const toMessage = ({ seq, subject, headers, bytes }: Delivery): ReceivedMessage => ({
+  ...{ streamSeq: seq, subject, headers, bytes },
+});
 
-export const isEvent = (it: RecordedEvent | QuarantinedMessage): it is RecordedEvent => 'attributes' in it;
-
-export function quarantined(message: ReceivedMessage, reason: string): QuarantinedMessage {
+export function quarantined(message: ReceivedMessage, cause: QuarantineCause): QuarantinedMessage {
   const digest = createHash('sha256')
     .update(JSON.stringify([message.subject, Object.entries(message.headers).sort()]))
     .update('\n')
     .update(message.bytes)
     .digest();
-  return { message, digest, reason: reason.slice(0, reason_chars_max) };
+  const { code, source = null, place = null } = cause;
+  return { message, digest, code, reason: cause.reason.slice(0, reason_chars_max), source, place };
 }
 
-/** The signature covers the time as text; only in this form does the column give the same text back. */
-function requireExactTime(time: string): void {
-  const instant = new Date(time);
-  if (Number.isNaN(instant.getTime()) || instant.toISOString() !== time)
-    throw new Poison('the time must be UTC with milliseconds, as 2026-01-31T12:00:00.000Z');
-}
+/** As `quarantined`, for an event that was recognised as its producer's. */
+export const refusedEvent = (
+  { message, record }: RecordedEvent,
+  code: QuarantineCode,
+  reason: string,
+): QuarantinedMessage =>
+  quarantined(message, { code, reason, source: record.source, place: placeOf(record) });
+
+export const placeOf = ({ source, incarnation, sequence }: LogRecord): ProducerPlace => ({
+  ...{ source, incarnation, sequence },
+});
+
+export const toLeaf = (event: RecordedEvent): Leaf => ({
+  ...event,
+  hash: leafHash(recordLine(event.record)),
+});

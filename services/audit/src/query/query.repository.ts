@@ -1,6 +1,6 @@
 import type { EventQuery } from '#libs/contracts';
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { ReaderDatabase } from '../database/reader.js';
 import type { Cursor } from './cursor.js';
 
 export type EventFilters = Omit<EventQuery, 'order' | 'limit' | 'after'>;
@@ -34,7 +34,7 @@ const conditions: Record<keyof EventFilters, string> = {
 
 @Injectable()
 export class QueryRepository {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(private readonly database: ReaderDatabase) {}
 
   /** Up to `limit` rows after the cursor, in the order of time, then of id. */
   async find(
@@ -52,7 +52,7 @@ export class QueryRepository {
       const place = `(${parameter(after.time)}::timestamptz, ${parameter(after.id)}::uuid)`;
       where.push(`(time, id) ${order === 'asc' ? '>' : '<'} ${place}`);
     }
-    return await this.dataSource.query<EventRow[]>(
+    return await this.database.query<EventRow[]>(
       `SELECT id, source, incarnation, sequence, type, entity, entity_id, severity, actor, time, traceparent, data
          FROM audit.events ${where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`}
         ORDER BY time ${order}, id ${order} LIMIT ${parameter(limit)}`,

@@ -58,7 +58,8 @@ export class AuditFixture {
       natsUrl: [nats.url],
       natsUser: natsUserName('audit'),
       natsPassword: 'password-of-audit',
-      databaseUrl: writerUrl(ownerUrl),
+      databaseUrl: roleUrl(ownerUrl, 'audit-writer'),
+      readerDatabaseUrl: roleUrl(ownerUrl, 'audit-reader'),
       databaseOwnerUrl: ownerUrl,
       ...settings,
     });
@@ -88,17 +89,20 @@ export class AuditFixture {
     if (outcomes.some((outcome) => !outcome.ok)) throw new Error('the stream did not take all events');
   }
 
+  /** Its id says the millisecond of its time. */
   event(
     fields: Partial<AllocationEvent> = {},
     data: Partial<EventData<'tradefleet.allocation.running'>> = {},
   ) {
+    const time = fields.time ?? new Date().toISOString();
+    const ms = Date.parse(time);
     return {
       type: 'tradefleet.allocation.running' as const,
       subjectId: newId(),
       data: anAllocationEvent(data),
       actor: 'host:spec',
-      time: new Date().toISOString(),
-      id: newId(),
+      time,
+      id: newId(Number.isNaN(ms) ? undefined : ms),
       source: '/agent/spec',
       incarnation: '0190a0a0-0000-7000-8000-000000000009',
       sequence: (this.sequence += 1),
@@ -134,16 +138,18 @@ export class AuditFixture {
     for (const audit of this.running) await audit.stop();
     await this.messaging.drain();
     await this.nats.stop();
-    const role = new URL(this.config.databaseUrl).username;
-    await this.query(`DROP OWNED BY ${role}`);
-    await this.query(`DROP ROLE ${role}`);
+    for (const url of [this.config.databaseUrl, this.config.readerDatabaseUrl]) {
+      const role = new URL(url).username;
+      await this.query(`DROP OWNED BY ${role}`);
+      await this.query(`DROP ROLE ${role}`);
+    }
   }
 }
 
 /** The same database as a role of this fixture's own: roles are the whole server's. */
-function writerUrl(ownerUrl: string): string {
+function roleUrl(ownerUrl: string, name: string): string {
   const url = new URL(ownerUrl);
-  url.username = uniqueName('audit-writer').replaceAll('-', '_');
-  url.password = 'writer-of-the-spec';
+  url.username = uniqueName(name).replaceAll('-', '_');
+  url.password = 'role-of-the-spec';
   return url.toString();
 }
