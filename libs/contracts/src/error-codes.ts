@@ -48,6 +48,17 @@ export const errorCodes = {
   stale_epoch: { status: 409, title: 'The epoch has passed', retry: false },
   grant_refused: { status: 403, title: 'No credentials for this allocation', retry: false },
   credentials_missing: { status: 409, title: 'The account has no credentials', retry: true },
+  // the log
+  query_too_costly: { status: 422, title: 'The query would take too long', retry: false },
+  record_not_found: { status: 404, title: 'No such record in the log', retry: false },
+  checkpoint_missing: { status: 409, title: 'No checkpoint covers it yet', retry: true },
+  // what the log keeps
+  subject_not_found: { status: 404, title: 'The log knows no such person', retry: false },
+  hold_not_found: { status: 404, title: 'No such hold', retry: false },
+  legal_hold: { status: 409, title: 'A legal hold forbids it', retry: false },
+  retention_run_not_found: { status: 404, title: 'No such run of retention', retry: false },
+  retention_running: { status: 409, title: 'Retention is being carried out', retry: true },
+  retention_not_set_up: { status: 409, title: 'This service cannot carry out retention', retry: false },
   // the platform
   unavailable: { status: 503, title: 'A part of the platform cannot be reached', retry: true },
   timeout: { status: 504, title: 'No answer in time', retry: true },

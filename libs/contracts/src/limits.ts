@@ -9,6 +9,12 @@ export const limits = {
   /** Rows on one page of a list. */
   page_rows_max: 500,
   page_rows_default: 100,
+  /** Longest `events.tail`. */
+  tail_wait_ms_max: 30_000,
+  /** Buckets of `events.count`: a day of minutes, with room. */
+  count_buckets_max: 1500,
+  /** Groups that `events.count` shows. */
+  count_groups_max: 20,
   /** Bots in one manifest. */
   manifest_bots_max: 1000,
   /** How long an idempotency key is remembered. */

@@ -51,6 +51,8 @@ export const FleetEvent = z
     entityId: z.string(),
     severity: z.enum(['info', 'notice', 'warning', 'critical']),
     data: z.record(z.string(), z.unknown()),
+    /** Where it stands in the log, from 0; a live stream does not know it yet. */
+    position: z.int().min(0).optional(),
   })
   .meta({ id: 'FleetEvent' });
 export type FleetEvent = z.infer<typeof FleetEvent>;
