@@ -1,7 +1,16 @@
 import { z } from 'zod';
 import { AllocationState, Attempt, EndReason } from '../allocation/allocation.schema.js';
+import { LogDivergence } from '../audit/log.schema.js';
 import { GapEventData } from '../audit/producer.schema.js';
+import { SubjectErasedEventData, SubjectExportedEventData } from '../audit/privacy.schema.js';
 import { QuarantinedEventData, QuarantineFloodedEventData } from '../audit/quarantine.schema.js';
+import {
+  HoldPlacedEventData,
+  HoldReleasedEventData,
+  PartitionArchivedEventData,
+  PartitionDroppedEventData,
+  RetentionFailedEventData,
+} from '../audit/retention.schema.js';
 import { LabelName, Labels } from '../host/host.schema.js';
 import { Epoch, Generation, Id, Name, PublicJwk } from '../names.js';
 import { MoveReason } from '../move/move.schema.js';
@@ -18,12 +27,18 @@ interface EventType<T extends z.ZodType = z.ZodType> {
   readonly severity: Severity;
   readonly retention: Retention;
   readonly data: T;
+  /**
+   * Fields of the data that are a person's: the log holds them sealed under that person's key. Of the one who acted, or, when
+   * nobody known did, of the one whom the first of them stands for. The actor is sealed of every type.
+   */
+  readonly personal: readonly string[];
 }
-const type = <T extends z.ZodType>(severity: Severity, retention: Retention, data: T): EventType<T> => ({
-  severity,
-  retention,
-  data,
-});
+const type = <T extends z.ZodType>(
+  severity: Severity,
+  retention: Retention,
+  data: T,
+  personal: readonly string[] = [],
+): EventType<T> => ({ severity, retention, data, personal });
 
 const tenant = z.strictObject({ tenant: Name, generation: Generation });
 const account = z.strictObject({
@@ -284,14 +299,29 @@ export const eventTypes = {
     'warning',
     'session',
     z.strictObject({ method: z.string().max(10), path: z.string().max(200), ip: z.string().max(64) }),
+    ['ip'],
   ),
   /** A message of the stream of events that was put aside instead of recorded. */
   'tradefleet.audit.quarantined': type('warning', 'audit', QuarantinedEventData),
   'tradefleet.audit.quarantine-flooded': type('warning', 'audit', QuarantineFloodedEventData),
+  /** The database does not go on from what the witness of the log has seen. */
+  'tradefleet.audit.log-diverged': type(
+    'critical',
+    'audit',
+    LogDivergence.extend({ origin: z.string().max(100) }),
+  ),
   /** Numbers of a producer did not come with the others; they are asked for again. */
   'tradefleet.audit.gap-found': type('warning', 'audit', GapEventData),
   'tradefleet.audit.gap-refilled': type('notice', 'audit', GapEventData),
   'tradefleet.audit.gap-lost': type('critical', 'audit', GapEventData),
+  /** The key of a person was destroyed: its values in the log are readable to nobody any more. */
+  'tradefleet.audit.subject-erased': type('warning', 'audit', SubjectErasedEventData),
+  'tradefleet.audit.subject-exported': type('notice', 'audit', SubjectExportedEventData),
+  'tradefleet.audit.hold-placed': type('notice', 'audit', HoldPlacedEventData),
+  'tradefleet.audit.hold-released': type('warning', 'audit', HoldReleasedEventData),
+  'tradefleet.audit.partition-archived': type('notice', 'audit', PartitionArchivedEventData),
+  'tradefleet.audit.partition-dropped': type('warning', 'audit', PartitionDroppedEventData),
+  'tradefleet.audit.retention-failed': type('warning', 'audit', RetentionFailedEventData),
 } as const satisfies Record<string, EventType>;
 
 export type EventTypeName = keyof typeof eventTypes;
