@@ -1,3 +1,12 @@
+export { askWatermark, type AskWatermark } from './confirmation/ask-watermark.js';
+export {
+  ConfirmationLoop,
+  type ConfirmationLogger,
+  type ConfirmationOptions,
+  type ConfirmationStatus,
+  type KeptEvents,
+  type KeptIncarnation,
+} from './confirmation/confirmation.loop.js';
 export { backoffMs, inboxPrefixOf, type ConnectOptions } from './connection.js';
 export type { OutgoingMessage, PublishAllOptions, PublishOutcome, Stored } from './durable-publisher.js';
 export * from './events.js';
@@ -6,6 +15,7 @@ export { CombinedServer } from './combined.server.js';
 export { Consume } from './jetstream/consume.decorator.js';
 export { Poison, type Delivery } from './jetstream/delivery.js';
 export type { ConsumerOptions } from './jetstream/consumer-worker.js';
+export { consumerPlace, type ConsumerPlace } from './jetstream/consumer-place.js';
 export { deadLetterHeaders } from './jetstream/dead-letters.js';
 export { JetStreamServer, type JetStreamServerOptions } from './jetstream/jetstream.server.js';
 export { encodeJson, parseBody } from './json-body.js';

@@ -33,6 +33,12 @@ export const metricNames = {
   outbox_backlog: 'tradefleet.outbox.backlog',
   /** Counter of outbox messages given up, by source and reason. */
   outbox_dropped: 'tradefleet.outbox.dropped',
+  /** Gauge of events that are kept until the audit service has recorded them, by source. */
+  events_unconfirmed: 'tradefleet.events.unconfirmed',
+  /** Counter of events to be published again because they did not reach the audit log, by source. */
+  events_refilled: 'tradefleet.events.refilled',
+  /** Counter of events that were asked for again and are gone, by source. */
+  events_unavailable: 'tradefleet.events.unavailable',
 } as const;
 
 /** Names of spans. */

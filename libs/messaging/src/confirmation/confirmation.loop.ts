@@ -1,0 +1,188 @@
+import { Wake, type Clock } from '#libs/clock';
+import {
+  watermarkLimits,
+  type SequenceRange,
+  type WatermarkAnswer,
+  type WatermarkRequest,
+} from '#libs/contracts';
+import { lazyCounter, metricNames } from '#libs/telemetry';
+import type { AskWatermark } from './ask-watermark.js';
+import { UnavailableRanges, without } from './unavailable-ranges.js';
+
+/** One incarnation of a producer of which something is kept. */
+export interface KeptIncarnation {
+  readonly incarnation: string;
+  /** The highest sequence it has published. */
+  readonly last: number;
+}
+
+type MaybePromise<T> = T | Promise<T>;
+
+/** What a producer keeps of its events: all that were published and are not confirmed. */
+export interface KeptEvents {
+  /** Those of which a published event is kept, the oldest first. */
+  incarnations(): MaybePromise<readonly KeptIncarnation[]>;
+  /** Deletes what was published up to this sequence: it is recorded for good. */
+  confirm(incarnation: string, upTo: number): MaybePromise<void>;
+  /**
+   * Marks events to be published again, before all others, under the message id `<id>.<n>` with an `n` never used
+   * before. Answers which sequences are still there, in ascending order.
+   */
+  again(incarnation: string, ranges: readonly SequenceRange[]): MaybePromise<readonly number[]>;
+}
+
+export interface ConfirmationLogger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+export interface ConfirmationOptions {
+  /** CloudEvents source of the producer. */
+  readonly source: string;
+  readonly clock: Clock;
+  readonly logger: ConfirmationLogger;
+  /** How often it asks while something is kept. Default 2 s. */
+  readonly intervalMs?: number;
+}
+
+export interface ConfirmationStatus {
+  /** Failed requests since the last answered one. */
+  readonly failures: number;
+}
+
+const interval_ms_default = 2000;
+const backoff_ms_max = 30_000;
+/** An audit service that starts again is no news; one that is away for a minute is. */
+const failures_told = 5;
+
+const refilled = lazyCounter(metricNames.events_refilled, 'Events to be published again, by source');
+const missing = lazyCounter(
+  metricNames.events_unavailable,
+  'Events asked for again and not there, by source',
+);
+
+/**
+ * Asks the audit service how far a producer's events are recorded, and lets go of those that are:
+ *
+ *   ask (what is kept, what is unavailable) -> confirm up to the watermark -> mark what is missing to be published again
+ *
+ * A producer keeps its events until then, whatever the broker said: JetStream may lose what it has acknowledged. While
+ * nobody answers everything is kept, and it asks ever more seldom, up to 30 s apart.
+ */
+export class ConfirmationLoop {
+  private loop: Promise<void> | null = null;
+  private stopping = new AbortController();
+  private readonly wanted = new Wake();
+  private readonly unavailable = new UnavailableRanges();
+  /** Where the next request begins among more incarnations than fit into one. */
+  private turn = 0;
+  private failed = 0;
+
+  constructor(
+    private readonly kept: KeptEvents,
+    private readonly ask: AskWatermark,
+    private readonly options: ConfirmationOptions,
+  ) {}
+
+  start(): void {
+    if (this.loop !== null) return;
+    this.stopping = new AbortController();
+    this.loop = this.run(this.stopping.signal);
+  }
+
+  /** Finishes the request under way. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.loop;
+    this.loop = null;
+  }
+
+  /** The audit service may be reachable again: ends a pause. */
+  wake(): void {
+    this.wanted.call();
+  }
+
+  status(): ConfirmationStatus {
+    return { failures: this.failed };
+  }
+
+  private async run(signal: AbortSignal): Promise<void> {
+    const { clock, logger, source, intervalMs = interval_ms_default } = this.options;
+    while (!signal.aborted) {
+      try {
+        await this.pass();
+        if (this.failed >= failures_told) logger.info({ source }, 'events are confirmed again');
+        this.failed = 0;
+      } catch (error) {
+        this.failed += 1;
+        if (this.failed === failures_told)
+          logger.warn(
+            { err: error, source },
+            'events are not confirmed: they are kept until the audit service answers',
+          );
+      }
+      await this.wanted.wait(clock, this.pauseMs(intervalMs), signal);
+    }
+  }
+
+  private pauseMs(interval_ms: number): number {
+    if (this.failed === 0) return interval_ms;
+    const ceiling_ms = Math.max(
+      interval_ms,
+      Math.min(interval_ms * 2 ** Math.min(this.failed - 1, 10), backoff_ms_max),
+    );
+    return ceiling_ms * (0.5 + Math.random() / 2);
+  }
+
+  private async pass(): Promise<void> {
+    const asked = this.next(await this.kept.incarnations());
+    if (asked.length === 0) return;
+    const request: WatermarkRequest = {
+      source: this.options.source,
+      incarnations: asked.map(({ incarnation, last }) => ({
+        incarnation,
+        last,
+        unavailable: this.unavailable.of(incarnation),
+      })),
+    };
+    const answer = await this.ask(request);
+    for (const { incarnation, last } of asked) {
+      const found = answer.incarnations.find((it) => it.incarnation === incarnation);
+      if (found !== undefined) await this.settle(found, last);
+    }
+  }
+
+  /** In turn, where there are more than one request takes: those that wait for something must not hold up the others. */
+  private next(kept: readonly KeptIncarnation[]): readonly KeptIncarnation[] {
+    this.unavailable.keepOnly(kept.map(({ incarnation }) => incarnation));
+    const { incarnations_max } = watermarkLimits;
+    if (kept.length <= incarnations_max) return kept;
+    const from = this.turn % kept.length;
+    this.turn = from + incarnations_max;
+    return [...kept.slice(from), ...kept.slice(0, from)].slice(0, incarnations_max);
+  }
+
+  private async settle(
+    { incarnation, upTo, missing: ranges }: WatermarkAnswer['incarnations'][number],
+    last: number,
+  ): Promise<void> {
+    await this.kept.confirm(incarnation, upTo);
+    this.unavailable.passed(incarnation, upTo);
+    // What has not been published yet cannot be missing.
+    const wanted = ranges
+      .filter(([from]) => from <= last)
+      .map(([from, to]): SequenceRange => [from, Math.min(to, last)]);
+    if (wanted.length === 0) return;
+    const there = await this.kept.again(incarnation, wanted);
+    const gone = without(wanted, there);
+    this.unavailable.add(incarnation, gone);
+    const { source, logger } = this.options;
+    const lost = gone.reduce((sum, [from, to]) => sum + to - from + 1, 0);
+    logger.warn(
+      { source, incarnation, again: there.length, unavailable: lost },
+      'events did not reach the audit log',
+    );
+    refilled.add(there.length, { source });
+    missing.add(lost, { source });
+  }
+}
