@@ -13,6 +13,7 @@ import * as privacy from './audit/privacy.schema.js';
 import * as retention from './audit/retention.schema.js';
 import * as operation from './operation/operation.schema.js';
 import * as rollout from './rollout/rollout.schema.js';
+import * as security from './security/security.schema.js';
 import * as tenant from './tenant/tenant.schema.js';
 import type { ErrorCode } from './error-codes.js';
 import { subjects } from './subjects.js';
@@ -661,6 +662,36 @@ export const api = {
     response: retention.HoldPage,
     errors: [],
     http: route('GET', '/audit/holds'),
+  }),
+  'security.events': define({
+    entity: 'security',
+    verb: 'events',
+    summary: 'Search the security events of the audit log',
+    service: 'audit',
+    request: security.SecurityEventQuery,
+    response: security.SecurityEventPage,
+    errors: [],
+    http: route('GET', '/security/events'),
+  }),
+  'security.unusual': define({
+    entity: 'security',
+    verb: 'unusual',
+    summary: 'List unusual activity, newest first',
+    service: 'audit',
+    request: security.UnusualActivityList,
+    response: security.UnusualActivityPage,
+    errors: [],
+    http: route('GET', '/security/unusual-activity'),
+  }),
+  'security.report': define({
+    entity: 'security',
+    verb: 'report',
+    summary: 'Read the security report of a week',
+    service: 'audit',
+    request: security.SecurityReportGet,
+    response: security.SecurityReport,
+    errors: [],
+    http: route('GET', '/security/weekly-report'),
   }),
   'credentials.key': define({
     entity: 'credentials',

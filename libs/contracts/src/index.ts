@@ -31,5 +31,8 @@ export * from './audit/producer.schema.js';
 export * from './audit/quarantine.schema.js';
 export * from './audit/privacy.schema.js';
 export * from './audit/retention.schema.js';
+export * from './security/security.schema.js';
 export * from './logs.schema.js';
 export * from './api.js';
+export * from './event/api-events.js';
+export * from './event/security.events.js';

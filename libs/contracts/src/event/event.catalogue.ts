@@ -17,6 +17,11 @@ import { MoveReason } from '../move/move.schema.js';
 import { OperationKind, OperationState } from '../operation/operation.schema.js';
 import { RolloutState } from '../rollout/rollout.schema.js';
 import { Stage } from '../runtime/runtime.catalogue.js';
+import {
+  RefusalsSuppressedEventData,
+  UnusualActivityEventData,
+  WeeklyReportEventData,
+} from '../security/security.schema.js';
 import { Priority, Quotas } from '../tenant/tenant.schema.js';
 
 export type Severity = 'info' | 'notice' | 'warning' | 'critical';
@@ -164,6 +169,12 @@ const grant = z.strictObject({
   expiresAt: z.string().nullable(),
 });
 
+const refusedRequest = z.strictObject({
+  /** Of the API, as `bots.stop`; the method and path of a route that is no operation. */
+  operation: z.string().max(80),
+  code: z.string().max(64),
+  detail: z.string().max(1000),
+});
 const rollout = z.strictObject({
   rollout: Id,
   operation: Id,
@@ -283,11 +294,11 @@ export const eventTypes = {
   'tradefleet.operation.ended': type('info', 'audit', operation),
   'tradefleet.command.rejected': type('critical', 'audit', command),
   'tradefleet.message.rejected': type('critical', 'audit', command),
-  'tradefleet.request.refused': type(
-    'warning',
-    'audit',
-    z.strictObject({ operation: z.string().max(80), code: z.string().max(64), detail: z.string().max(1000) }),
-  ),
+  'tradefleet.request.refused': type('warning', 'audit', refusedRequest),
+  /** Of an operation that only reads. */
+  'tradefleet.request.read-refused': type('notice', 'session', refusedRequest),
+  /** Stands for refused requests that have no event of their own, because there were too many. */
+  'tradefleet.request.refusals-suppressed': type('warning', 'audit', RefusalsSuppressedEventData),
   'tradefleet.grant.issued': type('notice', 'audit', grant),
   'tradefleet.grant.refused': type('warning', 'audit', grant),
   'tradefleet.credential.set': type(
@@ -314,6 +325,9 @@ export const eventTypes = {
   'tradefleet.audit.gap-found': type('warning', 'audit', GapEventData),
   'tradefleet.audit.gap-refilled': type('notice', 'audit', GapEventData),
   'tradefleet.audit.gap-lost': type('critical', 'audit', GapEventData),
+  /** More of something than is usual: once for each rule, who and window. */
+  'tradefleet.security.unusual-activity': type('critical', 'audit', UnusualActivityEventData),
+  'tradefleet.security.weekly-report': type('notice', 'audit', WeeklyReportEventData),
   /** The key of a person was destroyed: its values in the log are readable to nobody any more. */
   'tradefleet.audit.subject-erased': type('warning', 'audit', SubjectErasedEventData),
   'tradefleet.audit.subject-exported': type('notice', 'audit', SubjectExportedEventData),
