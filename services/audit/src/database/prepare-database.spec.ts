@@ -92,6 +92,8 @@ describe('preparing the audit database', () => {
     expect(await run('SELECT code, reason FROM audit.quarantine')).toEqual([
       { code: 'unclassified', reason: 'r' },
     ]);
+    for (const url of [fixture.config.databaseUrl, fixture.config.readerDatabaseUrl])
+      await run(`DROP OWNED BY ${new URL(url).username}`);
   });
 
   it('leaves nothing beside the log when there was no event', async () => {
