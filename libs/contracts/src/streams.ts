@@ -47,6 +47,17 @@ export const streams = {
     max_msgs_per_subject: null,
     duplicate_window_ms: 10 * minute_ms,
   },
+  /** What the audit log has committed itself to: copies for whoever wants to hold it to that. */
+  checkpoints: {
+    name: 'CHECKPOINTS',
+    subjects: [subjects.logCheckpoint()],
+    retention: 'limits',
+    max_age_ms: 365 * day_ms,
+    max_bytes: 64 * 1024 * 1024,
+    max_msg_bytes: 8 * 1024,
+    max_msgs_per_subject: null,
+    duplicate_window_ms: 10 * minute_ms,
+  },
   /** What could not be handled, kept for a person to look at. */
   deadLetters: {
     name: 'DEAD_LETTERS',

@@ -45,6 +45,9 @@ export const subjects = {
   /** `fleet.v1.evt.<entity>.>` */
   eventsOf: (entity: string) => `fleet.v1.evt.${token(entity)}.>`,
 
+  /** `fleet.v1.log.checkpoint`: signed checkpoints of the audit log, on the stream CHECKPOINTS. */
+  logCheckpoint: () => 'fleet.v1.log.checkpoint',
+
   /** `fleet.v1.dead.<consumer>`: messages that were given up, with the reason, on the stream DEAD_LETTERS. */
   deadLetter: (consumer: string) => `fleet.v1.dead.${token(consumer)}`,
   /** `fleet.v1.dead.>` */

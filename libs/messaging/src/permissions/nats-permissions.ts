@@ -79,7 +79,15 @@ const services: Record<
     ],
     subscribe: [subjects.register('*'), subjects.heartbeat('*')],
   }),
-  audit: () => ({ publish: consuming(consumers.audit), subscribe: [subjects.watermark('*')] }),
+  audit: () => ({
+    publish: [
+      ...consuming(consumers.audit),
+      // Where the stream ends tells what is missing from what has merely not come yet.
+      `$JS.API.STREAM.INFO.${streams.events.name}`,
+      subjects.logCheckpoint(),
+    ],
+    subscribe: [subjects.watermark('*')],
+  }),
   secrets: () => ({ publish: apiForServices.secrets.map(apiSubject), subscribe: [subjects.grant('*')] }),
   gateway: () => ({
     publish: [...apiNames.map(apiSubject), subjects.agentLogs('*'), ...tailing(streams.events.name)],
