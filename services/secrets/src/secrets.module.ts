@@ -5,8 +5,9 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
+import { readMasterKeys } from '#libs/config';
 import { type Messaging, MessagingModule, SealingKey, SigningKey } from '#libs/messaging';
-import { OutboxRelay, PersistenceModule } from '#libs/persistence';
+import { Outbox, OutboxRelay, PersistenceModule, RefusalsRecorder, TransactionRunner } from '#libs/persistence';
 import { type Logger, TelemetryModule } from '#libs/telemetry';
 import { CredentialsController } from './credentials/credentials.controller.js';
 import { CredentialEvents } from './credentials/credential.events.js';
@@ -15,13 +16,11 @@ import { databaseOptions } from './database/database.options.js';
 import { outboxProviders } from './database/outbox.providers.js';
 import { CredentialRepository } from './engines/embedded/credential.repository.js';
 import { EmbeddedEngine } from './engines/embedded/embedded.engine.js';
-import { readMasterKeys } from './engines/embedded/master-key.js';
 import { SECRETS_ENGINE } from './engines/engine.js';
 import { GrantRepository } from './grants/grant.repository.js';
 import { GrantsController } from './grants/grants.controller.js';
 import { GrantsService } from './grants/grants.service.js';
 import { HealthController } from './health/health.controller.js';
-import { RefusalsRecorder } from './refusals/refusals.recorder.js';
 import { SECRETS_CONFIG, type SecretsConfig } from './secrets.config.js';
 
 /** What the service is made from. */
@@ -34,7 +33,10 @@ export interface SecretsParts {
 
 @Module({})
 export class SecretsModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  constructor(private readonly relay: OutboxRelay) {}
+  constructor(
+    private readonly relay: OutboxRelay,
+    private readonly refusals: RefusalsRecorder,
+  ) {}
 
   static forRoot({ config, messaging, logger, clock }: SecretsParts): DynamicModule {
     return {
@@ -68,7 +70,15 @@ export class SecretsModule implements OnApplicationBootstrap, BeforeApplicationS
         CredentialEvents,
         CredentialsService,
         GrantsService,
-        RefusalsRecorder,
+        {
+          provide: RefusalsRecorder,
+          inject: [TransactionRunner, Outbox, OutboxRelay],
+          useFactory: (transactions: TransactionRunner, outbox: Outbox, relay: OutboxRelay) =>
+            new RefusalsRecorder({
+              ...{ door: 'secrets', perSecond: config.refusalEventsPerSecond },
+              ...{ transactions, outbox, relay, clock, logger },
+            }),
+        },
       ],
     };
   }
@@ -79,6 +89,7 @@ export class SecretsModule implements OnApplicationBootstrap, BeforeApplicationS
 
   /** The last events go out before the connections close; what does not is in the outbox for the next start. */
   async beforeApplicationShutdown(): Promise<void> {
+    await this.refusals.stop();
     await this.relay.stop();
   }
 }

@@ -9,7 +9,7 @@ import { SecretsConfig } from '../../secrets.config.js';
 import type { Storing } from '../engine.js';
 import { CredentialRepository, versions_kept_max } from './credential.repository.js';
 import { EmbeddedEngine } from './embedded.engine.js';
-import type { MasterKeys } from './envelope.js';
+import type { MasterKeys } from '#libs/config';
 
 describe('the embedded engine', () => {
   let postgres: TestPostgres;

@@ -1,7 +1,8 @@
 import { ProblemError } from '#libs/contracts';
 import type { SecretsEngine, StoredPassword, StoredStatus, Storing } from '../engine.js';
 import type { CredentialRepository, CredentialRow } from './credential.repository.js';
-import { closeEnvelope, EnvelopeError, type MasterKeys, openEnvelope } from './envelope.js';
+import type { MasterKeys } from '#libs/config';
+import { closeEnvelope, EnvelopeError, openEnvelope } from './envelope.js';
 
 /** Passwords in Postgres under envelope encryption; the master keys come from a file (see `readMasterKeys`). */
 export class EmbeddedEngine implements SecretsEngine {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
-import { closeEnvelope, type Envelope, EnvelopeError, type MasterKeys, openEnvelope } from './envelope.js';
+import type { MasterKeys } from '#libs/config';
+import { closeEnvelope, type Envelope, EnvelopeError, openEnvelope } from './envelope.js';
 
 const masters = (current: string, ...ids: string[]): MasterKeys => ({
   current,

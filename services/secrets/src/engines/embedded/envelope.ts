@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import type { MasterKeys } from '#libs/config';
 
 /**
  * Envelope encryption: a fresh data key encrypts one value, the master key encrypts the data key. Both with
@@ -11,12 +12,6 @@ export interface Envelope {
   readonly wrappedKey: Buffer;
   /** nonce (12) | tag (16) | value encrypted under the data key */
   readonly ciphertext: Buffer;
-}
-
-export interface MasterKeys {
-  /** The key new values are written under. */
-  readonly current: string;
-  readonly keys: ReadonlyMap<string, Buffer>;
 }
 
 const nonce_bytes = 12;

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MasterKeyError, readMasterKeys } from './master-key.js';
+import { MasterKeyError, readMasterKeys } from './master-keys.js';
 
 describe('master key file', () => {
   let folder: string;

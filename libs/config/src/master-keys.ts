@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import type { MasterKeys } from './envelope.js';
 
 const KeyId = z.string().regex(/^[a-z0-9-]{1,32}$/);
 const KeyFile = z
@@ -11,6 +10,13 @@ const KeyFile = z
     keys: z.record(KeyId, z.base64()),
   })
   .refine((file) => Object.hasOwn(file.keys, file.current), 'the current key must be among the keys');
+
+/** Keys that wrap other keys, 32 bytes each. */
+export interface MasterKeys {
+  /** The key new values are written under. */
+  readonly current: string;
+  readonly keys: ReadonlyMap<string, Buffer>;
+}
 
 export class MasterKeyError extends Error {
   override readonly name = 'MasterKeyError';
