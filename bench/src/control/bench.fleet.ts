@@ -89,6 +89,8 @@ export class BenchFleet {
     const keyPath = join(this.folder, 'scheduler-signing.jwk');
     this.signingKey = await SigningKey.fromFile(keyPath, { create: true });
     const databaseUrl = this.secretFile('database-url', this.databaseUrl('tradefleet'));
+    const secretsKeyPath = join(this.folder, 'secrets-signing.jwk');
+    const secretsKey = await SigningKey.fromFile(secretsKeyPath, { create: true });
     const audit = (role: string) => this.postgres?.url('tradefleet', role, password) ?? '';
     await this.startService('scheduler', {
       TRADEFLEET_DATABASE_URL_FILE: databaseUrl,
@@ -100,6 +102,11 @@ export class BenchFleet {
       TRADEFLEET_DATABASE_URL_FILE: this.secretFile('audit-writer-url', audit('audit_writer')),
       TRADEFLEET_READER_DATABASE_URL_FILE: this.secretFile('audit-reader-url', audit('audit_reader')),
       TRADEFLEET_DATABASE_OWNER_URL_FILE: databaseUrl,
+      TRADEFLEET_SIGNING_KEY_PATH: join(this.folder, 'audit-signing.jwk'),
+      TRADEFLEET_TRUSTED_KEYS: JSON.stringify({
+        '/scheduler': [this.signingKey.publicJwk],
+        '/secrets': [secretsKey.publicJwk],
+      }),
     });
     // Simulated bots ask for no grant.
     if (this.options.docker !== undefined) {
@@ -107,7 +114,7 @@ export class BenchFleet {
         TRADEFLEET_DATABASE_URL_FILE: databaseUrl,
         TRADEFLEET_MASTER_KEY_PATH: join(this.folder, 'secrets-master-keys.json'),
         TRADEFLEET_SEALING_KEY_PATH: join(this.folder, 'secrets-sealing.jwk'),
-        TRADEFLEET_SIGNING_KEY_PATH: join(this.folder, 'secrets-signing.jwk'),
+        TRADEFLEET_SIGNING_KEY_PATH: secretsKeyPath,
         TRADEFLEET_SCHEDULER_PUBLIC_KEY: JSON.stringify(this.signingKey.publicJwk),
       });
     }

@@ -5,6 +5,9 @@ import { secretFromFile, writeFileAtomically } from './files.js';
 /** Users of NATS: each service and each host has its own. `client` is for people and their scripts. */
 const users = ['scheduler', 'audit', 'secrets', 'gateway', 'client'] as const;
 
+/** Who signs events with a key of its own; agents make theirs themselves. */
+const services = ['scheduler', 'audit', 'secrets', 'gateway'] as const;
+
 export interface FleetKeys {
   readonly adminToken: string;
   readonly postgresPassword: string;
@@ -13,6 +16,8 @@ export interface FleetKeys {
   readonly natsUsers: readonly { readonly user: NatsUser; readonly password: string }[];
   /** File with the scheduler's public key. */
   readonly schedulerPublicKeyPath: string;
+  /** File with the public keys that the services sign their events with. */
+  readonly trustedKeysPath: string;
 }
 
 /** All keys and passwords of the local fleet, made up at the first start, each in a file for its owner alone. */
@@ -21,9 +26,10 @@ export async function fleetKeys(
   hosts: readonly string[],
   schedulers: readonly string[],
 ): Promise<FleetKeys> {
-  const scheduler = await SigningKey.fromFile(paths.key('scheduler-signing.jwk'), { create: true });
+  const scheduler = await SigningKey.fromFile(signingKeyPath(paths, 'scheduler'), { create: true });
   const schedulerPublicKeyPath = paths.key('scheduler-public.jwk');
   writeFileAtomically(schedulerPublicKeyPath, `${JSON.stringify(scheduler.publicJwk)}\n`);
+  const trustedKeysPath = await trustedKeysFile(paths);
   // One user of NATS, a file for each process: so one can be told from the other, and be kept down alone.
   const schedulerPassword = secretFromFile(natsPasswordPath(paths, 'scheduler'));
   for (const name of schedulers.slice(1))
@@ -38,8 +44,25 @@ export async function fleetKeys(
       password: secretFromFile(natsPasswordPath(paths, natsUserName(user))),
     })),
     schedulerPublicKeyPath,
+    trustedKeysPath,
   };
 }
+
+/** Makes the keys that services would make at their first start: the audit service must know them before that. */
+async function trustedKeysFile(paths: FleetPaths): Promise<string> {
+  const keys = await Promise.all(
+    services.map(async (service) => {
+      const key = await SigningKey.fromFile(signingKeyPath(paths, service), { create: true });
+      return [`/${service}`, [key.publicJwk]] as const;
+    }),
+  );
+  const path = paths.key('trusted-keys.json');
+  writeFileAtomically(path, `${JSON.stringify(Object.fromEntries(keys))}\n`);
+  return path;
+}
+
+export const signingKeyPath = (paths: FleetPaths, service: (typeof services)[number]): string =>
+  paths.key(`${service}-signing.jwk`);
 
 export const natsPasswordPath = (paths: FleetPaths, user: string): string =>
   paths.key(`nats-${user}-password`);

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { StartArguments } from './arguments.js';
-import { type FleetKeys, natsPasswordPath } from './fleet.keys.js';
+import { type FleetKeys, natsPasswordPath, signingKeyPath } from './fleet.keys.js';
 import type { FleetPaths } from './fleet.paths.js';
 import { writeFileAtomically } from './files.js';
 
@@ -37,24 +37,26 @@ export function serviceEnvironment(
     scheduler: {
       TRADEFLEET_INSTANCE: instance,
       TRADEFLEET_DATABASE_URL_FILE: urlFile(paths, 'database-url', address.databaseUrl),
-      TRADEFLEET_SIGNING_KEY_PATH: paths.key('scheduler-signing.jwk'),
+      TRADEFLEET_SIGNING_KEY_PATH: signingKeyPath(paths, 'scheduler'),
     },
     audit: {
       TRADEFLEET_DATABASE_URL_FILE: urlFile(paths, 'audit-writer-url', address.auditWriterUrl),
       TRADEFLEET_READER_DATABASE_URL_FILE: urlFile(paths, 'audit-reader-url', address.auditReaderUrl),
       TRADEFLEET_DATABASE_OWNER_URL_FILE: urlFile(paths, 'database-url', address.databaseUrl),
+      TRADEFLEET_SIGNING_KEY_PATH: signingKeyPath(paths, 'audit'),
+      TRADEFLEET_TRUSTED_KEYS_FILE: keys.trustedKeysPath,
     },
     secrets: {
       TRADEFLEET_DATABASE_URL_FILE: urlFile(paths, 'database-url', address.databaseUrl),
       TRADEFLEET_MASTER_KEY_PATH: paths.key('secrets-master-keys.json'),
       TRADEFLEET_SEALING_KEY_PATH: paths.key('secrets-sealing.jwk'),
-      TRADEFLEET_SIGNING_KEY_PATH: paths.key('secrets-signing.jwk'),
+      TRADEFLEET_SIGNING_KEY_PATH: signingKeyPath(paths, 'secrets'),
       TRADEFLEET_SCHEDULER_PUBLIC_KEY_FILE: keys.schedulerPublicKeyPath,
     },
     gateway: {
       TRADEFLEET_PORT: String(address.gatewayPort),
       TRADEFLEET_ADMIN_TOKEN_FILE: paths.adminToken,
-      TRADEFLEET_SIGNING_KEY_PATH: paths.key('gateway-signing.jwk'),
+      TRADEFLEET_SIGNING_KEY_PATH: signingKeyPath(paths, 'gateway'),
     },
   };
   return { ...common(name, address, paths, instance), ...own[name] };

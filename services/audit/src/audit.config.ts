@@ -1,6 +1,7 @@
 import { secret } from '#libs/config';
 import { logLevels } from '#libs/telemetry';
 import { z } from 'zod';
+import { TrustedKeys } from './classification/trusted-keys.js';
 
 const PostgresUrl = z
   .url({ protocol: /^postgres(ql)?$/ })
@@ -30,6 +31,16 @@ export const AuditConfig = z.strictObject({
     .string()
     .regex(/^[a-z0-9][a-z0-9./-]{0,99}$/)
     .default('tradefleet/audit'),
+  /** Ed25519 key that signs this service's own events; made at the first start. */
+  signingKeyPath: z.string().min(1),
+  /** Public keys (JWK) that the services sign their events with, by source: `{"/scheduler": [...], "/secrets": [...]}`. */
+  trustedKeys: TrustedKeys,
+  /** How long an event of a host waits whose registration has not been recorded yet. */
+  unknownHostWaitMs: z.int().min(100).max(300_000).default(20_000),
+  /** Events that a producer published and that are not recorded are asked for again after so long. */
+  refillAfterMs: z.int().min(100).max(600_000).default(10_000),
+  /** A producer of which something is missing is reported when it has not asked for so long. */
+  silentAfterMs: z.int().min(1000).max(86_400_000).default(600_000),
   /** Events in one transaction, at most. */
   batchEventsMax: z.int().min(1).max(4096).default(1000),
   /** Longest wait for a batch to fill. */

@@ -1,13 +1,20 @@
 import { CLOCK, SystemClock, type Clock } from '#libs/clock';
-import { MessagingModule, type Messaging } from '#libs/messaging';
+import type { ConsumerSpec } from '#libs/contracts';
+import { MessagingModule, type Messaging, type SigningKey } from '#libs/messaging';
 import { PersistenceModule } from '#libs/persistence';
 import { TelemetryModule, type Logger } from '#libs/telemetry';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AUDIT_CONFIG, type AuditConfig } from './audit.config.js';
+import { EVENTS_CONSUMER, AUDIT_SIGNING_KEY } from './audit.keys.js';
+import { Classifier } from './classification/classifier.js';
+import { HostKeyRepository } from './classification/host-key.repository.js';
+import { HostKeys } from './classification/host-keys.js';
+import { ProducerHeightRepository } from './classification/producer-height.repository.js';
+import { SequenceHeights } from './classification/sequence-heights.js';
+import { SignatureCheck } from './classification/signature.check.js';
 import { writerOptions } from './database/prepare-database.js';
 import { ReaderDatabase } from './database/reader.js';
 import { HealthController } from './health/health.controller.js';
-import { Classifier } from './ingestion/classifier.js';
 import { Committer } from './ingestion/committer.js';
 import { EventSealer } from './ingestion/event-sealer.js';
 import { IngestionController } from './ingestion/ingestion.controller.js';
@@ -15,9 +22,28 @@ import { IngestionService } from './ingestion/ingestion.service.js';
 import { LogRepository } from './ingestion/log.repository.js';
 import { Partitions } from './ingestion/partitions.js';
 import { HashRepository } from './log/hash.repository.js';
+import { outboxProviders } from './outbox/outbox.providers.js';
+import { OwnEvents } from './outbox/own.events.js';
+import { QuarantineController } from './quarantine/quarantine.controller.js';
+import { QuarantineReports } from './quarantine/quarantine.reports.js';
+import { QuarantineRepository } from './quarantine/quarantine.repository.js';
+import { QuarantineService } from './quarantine/quarantine.service.js';
+import { CountService } from './query/count.service.js';
+import { LogGrowth } from './query/log.growth.js';
+import { People } from './query/people.js';
 import { QueryController } from './query/query.controller.js';
 import { QueryRepository } from './query/query.repository.js';
 import { QueryService } from './query/query.service.js';
+import { TailService } from './query/tail.service.js';
+import { GapLedger } from './watermark/gap.ledger.js';
+import { GapRepository } from './watermark/gap.repository.js';
+import { ProducerController } from './watermark/producer.controller.js';
+import { ProducerRepository } from './watermark/producer.repository.js';
+import { ProducerService } from './watermark/producer.service.js';
+import { RefillPlanner } from './watermark/refill.planner.js';
+import { SilenceWatch } from './watermark/silence.watch.js';
+import { WatermarkController } from './watermark/watermark.controller.js';
+import { WatermarkService } from './watermark/watermark.service.js';
 
 /** What the process was started with. */
 export interface Platform {
@@ -25,6 +51,10 @@ export interface Platform {
   readonly logger: Logger;
   /** Connected. */
   readonly messaging: Messaging;
+  /** Of the stream of events. */
+  readonly consumer: ConsumerSpec;
+  /** Of this service's own events. */
+  readonly signingKey: SigningKey;
   /** Default the system's. */
   readonly clock?: Clock | undefined;
 }
@@ -32,7 +62,8 @@ export interface Platform {
 /** Records every event and answers what was recorded. */
 @Module({})
 export class AuditModule {
-  static forRoot({ config, logger, messaging, clock = new SystemClock() }: Platform): DynamicModule {
+  static forRoot(platform: Platform): DynamicModule {
+    const { config, logger, messaging, clock = new SystemClock() } = platform;
     return {
       module: AuditModule,
       imports: [
@@ -40,14 +71,24 @@ export class AuditModule {
         MessagingModule.forRoot(messaging),
         PersistenceModule.forRootAsync({ useFactory: () => writerOptions(config) }),
       ],
-      controllers: [IngestionController, QueryController, HealthController],
+      controllers: [
+        ...[IngestionController, QueryController, HealthController],
+        ...[QuarantineController, ProducerController, WatermarkController],
+      ],
       providers: [
         { provide: AUDIT_CONFIG, useValue: config },
         { provide: CLOCK, useValue: clock },
         { provide: ReaderDatabase, useFactory: async () => await ReaderDatabase.connect(config) },
         ...[LogRepository, HashRepository, Partitions],
+        { provide: EVENTS_CONSUMER, useValue: platform.consumer },
+        { provide: AUDIT_SIGNING_KEY, useValue: platform.signingKey },
+        ...[...outboxProviders, OwnEvents],
+        ...[HostKeyRepository, HostKeys, ProducerHeightRepository, SequenceHeights, SignatureCheck],
         ...[Classifier, EventSealer, Committer, IngestionService],
-        ...[QueryRepository, QueryService],
+        ...[QuarantineReports, QuarantineRepository, QuarantineService],
+        ...[GapRepository, GapLedger, RefillPlanner, WatermarkService],
+        ...[ProducerRepository, ProducerService, SilenceWatch],
+        ...[QueryRepository, People, QueryService, CountService, LogGrowth, TailService],
       ],
     };
   }

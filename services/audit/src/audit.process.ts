@@ -1,6 +1,12 @@
 import type { Clock } from '#libs/clock';
 import { consumers, type ConsumerSpec } from '#libs/contracts';
-import { CombinedServer, connectMessaging, JetStreamServer, RequestReplyServer } from '#libs/messaging';
+import {
+  CombinedServer,
+  connectMessaging,
+  JetStreamServer,
+  RequestReplyServer,
+  SigningKey,
+} from '#libs/messaging';
 import { NestPinoLogger, type Logger } from '#libs/telemetry';
 import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -11,6 +17,8 @@ import { prepareDatabase } from './database/prepare-database.js';
 import { ReaderDatabase } from './database/reader.js';
 import { requireRole } from './database/roles.js';
 import { LogRepository } from './ingestion/log.repository.js';
+import { OwnEvents } from './outbox/own.events.js';
+import { SilenceWatch } from './watermark/silence.watch.js';
 import { DataSource } from 'typeorm';
 
 export interface AuditOptions {
@@ -36,11 +44,13 @@ const concurrency = 2;
  * Starts the service: the order of the steps stands here and nowhere else.
  *
  *   migrations and roles (as owner) -> NATS -> database (as writer, as reader) -> check of the roles -> consume and answer
+ *     -> publish own events, look for silent producers
  *
  * The consumer is the scheduler's to make; until it is there it is looked for.
  */
 export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
   const { config, logger, signal } = options;
+  const signingKey = await SigningKey.fromFile(config.signingKeyPath, { create: true });
   await prepareDatabase(config, logger);
   const messaging = await connectMessaging({
     servers: config.natsUrl,
@@ -50,15 +60,15 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
     logger,
     ...(signal === undefined ? {} : { signal }),
   });
-  const app = await createApp(
-    { config, logger, messaging, clock: options.clock },
-    options.consumer ?? consumers.audit,
-  );
+  const consumer = options.consumer ?? consumers.audit;
+  const app = await createApp({ config, logger, messaging, consumer, signingKey, clock: options.clock });
   try {
     await requireRole(app.get(DataSource), 'writer');
     await requireRole(app.get(ReaderDatabase), 'reader');
     await app.get(LogRepository).ensureHead(config.logOrigin);
     await app.listen();
+    app.get(OwnEvents).start();
+    app.get(SilenceWatch).start();
   } catch (error) {
     await app.close();
     throw error;
@@ -68,12 +78,13 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
   return { stop: async () => await (stopped ??= app.close()) };
 }
 
-async function createApp(platform: Platform, spec: ConsumerSpec): Promise<INestMicroservice> {
-  const { config, logger, messaging } = platform;
+async function createApp(platform: Platform): Promise<INestMicroservice> {
+  const { config, logger, messaging, consumer: spec } = platform;
   const batch = { max: config.batchEventsMax, waitMs: config.batchWaitMs };
   const strategy = new CombinedServer([
     new JetStreamServer(messaging, {
-      consumers: [{ spec, name: consumers.audit.durable, batch, concurrency }],
+      // Bodies as they are: what cannot be read is put aside with all else that is no event.
+      consumers: [{ spec, name: consumers.audit.durable, batch, concurrency, raw: true }],
     }),
     new RequestReplyServer(messaging, { queue: 'audit' }),
   ]);

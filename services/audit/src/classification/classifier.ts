@@ -182,7 +182,11 @@ class Received {
   }
 }
 
-function toRecorded(delivery: Delivery, { attributes, type }: DecodedEvent, recordedAt: string): RecordedEvent {
+function toRecorded(
+  delivery: Delivery,
+  { attributes, type }: DecodedEvent,
+  recordedAt: string,
+): RecordedEvent {
   const { severity, retention } = eventTypes[type];
   const { id, source, incarnation, sequence, subject, actor, time, traceparent = null } = attributes;
   const signature = header(delivery.headers, eventHeaders.signature) ?? null;

@@ -23,17 +23,16 @@ export const hostOf = (source: string): string | null =>
 /** Whether an event, or a question about events, is from the source it names. */
 @Injectable()
 export class SignatureCheck {
-  private readonly services: ReadonlyMap<string, readonly PublicJwk[]>;
+  private readonly services = new Map<string, readonly PublicJwk[]>();
 
   constructor(
     private readonly hosts: HostKeys,
     @Inject(AUDIT_CONFIG) { trustedKeys }: AuditConfig,
     @Inject(AUDIT_SIGNING_KEY) own: SigningKey,
   ) {
-    this.services = new Map<string, readonly PublicJwk[]>([
-      ...Object.entries(trustedKeys),
-      ['/audit', [own.publicJwk, ...(trustedKeys['/audit'] ?? [])]],
-    ]);
+    const ofThis = [own.publicJwk, ...(trustedKeys['/audit'] ?? [])];
+    for (const [source, keys] of Object.entries({ ...trustedKeys, '/audit': ofThis }))
+      if (keys !== undefined) this.services.set(source, keys);
   }
 
   async ofEvent(

@@ -1,8 +1,10 @@
 import { CLOCK, type Clock } from '#libs/clock';
 import { recordLine, type LogRecord } from '#libs/contracts';
+import { Outbox } from '#libs/persistence';
 import { leafHash } from '#libs/tlog';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { QuarantineReports, type QuarantineReport } from '../quarantine/quarantine.reports.js';
 import { faultOfTheData, LogRepository, type Added, type KeptEvent } from './log.repository.js';
 import type { LogState } from './log.state.js';
 import { Partitions } from './partitions.js';
@@ -23,8 +25,8 @@ export interface Committed {
   readonly known: number;
   /** Every message put aside, with those that were found to be so on the way. */
   readonly quarantined: readonly QuarantinedMessage[];
-  /** Of these the ones that were not in the quarantine yet. */
-  readonly quarantinedNew: number;
+  /** What is to be told of those of them that were not in the quarantine yet; its events are committed. */
+  readonly report: QuarantineReport;
 }
 
 /** What became of the offered events when they were held against the log. */
@@ -52,6 +54,8 @@ export class Committer {
   constructor(
     private readonly log: LogRepository,
     private readonly partitions: Partitions,
+    private readonly quarantine: QuarantineReports,
+    private readonly outbox: Outbox,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
@@ -85,9 +89,9 @@ export class Committer {
   private async addFresh(batch: Batch, sorted: Sorted): Promise<Committed | null> {
     try {
       const { after, committed } = await this.log.transaction(async (manager) => {
-        const { after, added } = await this.add(manager, await this.current(manager), batch, sorted);
+        const { after, added, report } = await this.add(manager, await this.current(manager), batch, sorted);
         if (added.events < sorted.fresh.length) throw new SomeAreKnown();
-        return { after, committed: toCommitted(sorted, batch, added) };
+        return { after, committed: toCommitted(sorted, batch, report) };
       });
       return this.keep(after, committed);
     } catch (error) {
@@ -100,9 +104,9 @@ export class Committer {
     const { after, committed } = await this.log.transaction(async (manager) => {
       const state = await this.current(manager);
       const sorted = await this.sortByLog(manager, once);
-      const { after, added } = await this.add(manager, state, batch, sorted);
+      const { after, added, report } = await this.add(manager, state, batch, sorted);
       if (added.events < sorted.fresh.length) throw new Error('Somebody adds to the log without its lock.');
-      return { after, committed: toCommitted(sorted, batch, added) };
+      return { after, committed: toCommitted(sorted, batch, report) };
     });
     return this.keep(after, committed);
   }
@@ -118,7 +122,7 @@ export class Committer {
     state: LogState,
     batch: Batch,
     { fresh, conflicts }: Sorted,
-  ): Promise<{ after: LogState; added: Added }> {
+  ): Promise<{ after: LogState; added: Added; report: QuarantineReport }> {
     const { state: after, tiles } = state.after(fresh.map(({ hash }) => hash));
     const quarantined = [...batch.quarantined, ...conflicts];
     const places = [
@@ -127,11 +131,15 @@ export class Committer {
     ];
     const now = new Date(this.clock.wallMs()).toISOString();
     const addition = { leaves: fresh, tiles, after, quarantined, received: receivedRanges(places), now };
-    return { after, added: await this.log.add(manager, addition) };
+    const added = await this.log.add(manager, addition);
+    const report = this.quarantine.report(newOnes(quarantined, added.quarantined));
+    await this.outbox.events(manager, report.events);
+    return { after, added, report };
   }
 
   private keep(after: LogState, committed: Committed): Committed {
     this.state = after;
+    this.quarantine.count(committed.report);
     return committed;
   }
 
@@ -187,11 +195,17 @@ function isSame(record: LogRecord, kept: KeptEvent): boolean {
   );
 }
 
-function toCommitted({ fresh, known, conflicts }: Sorted, batch: Batch, added: Added): Committed {
+function newOnes(messages: readonly QuarantinedMessage[], digests: readonly string[]): QuarantinedMessage[] {
+  if (digests.length === 0) return [];
+  const byDigest = new Map(messages.map((message) => [message.digest.toString('hex'), message]));
+  return digests.flatMap((digest) => byDigest.get(digest) ?? []);
+}
+
+function toCommitted({ fresh, known, conflicts }: Sorted, batch: Batch, report: QuarantineReport): Committed {
   return {
     added: fresh.length,
     known,
     quarantined: [...batch.quarantined, ...conflicts],
-    quarantinedNew: added.quarantined,
+    report,
   };
 }

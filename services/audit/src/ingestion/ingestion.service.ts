@@ -1,11 +1,11 @@
 import type { Delivery } from '#libs/messaging';
-import { lazyCounter, LOGGER, type Logger } from '#libs/telemetry';
-import { Inject, Injectable } from '@nestjs/common';
-import { Classifier } from './classifier.js';
+import { lazyCounter } from '#libs/telemetry';
+import { Injectable } from '@nestjs/common';
+import { Classifier } from '../classification/classifier.js';
 import { Committer, type Batch, type Committed } from './committer.js';
 import { EventSealer } from './event-sealer.js';
 import { faultOfTheData } from './log.repository.js';
-import { quarantined, refusedEvent, toLeaf, type Leaf, type QuarantinedMessage } from './recorded-event.js';
+import { quarantined, refusedEvent, toLeaf, type Leaf } from './recorded-event.js';
 
 const recordedEvents = lazyCounter(
   'tradefleet.audit.events',
@@ -38,7 +38,6 @@ export class IngestionService {
     private readonly classifier: Classifier,
     private readonly sealer: EventSealer,
     private readonly committer: Committer,
-    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   async record(deliveries: readonly Delivery[]): Promise<void> {
@@ -51,6 +50,8 @@ export class IngestionService {
 
   private async prepare(deliveries: readonly Delivery[]): Promise<Batch> {
     const classified = await this.classifier.classify(deliveries);
+    for (const [index, it] of classified.entries())
+      if (it.kind === 'later') deliveries[index]?.later(it.delay_ms);
     const events = classified.flatMap((it) => (it.kind === 'event' ? it.event : []));
     const aside = classified.flatMap((it) => (it.kind === 'quarantined' ? it.message : []));
     const leaves: Leaf[] = [];
@@ -62,6 +63,7 @@ export class IngestionService {
 
   /** One event that the database cannot hold must not keep the others out: halves are tried until it is found. */
   private async commit(batch: Batch): Promise<void> {
+    if (batch.leaves.length + batch.quarantined.length === 0) return;
     try {
       this.count(await this.committer.commit(batch));
     } catch (error) {
@@ -72,18 +74,14 @@ export class IngestionService {
     }
   }
 
-  private count({ added, known, quarantined: aside, quarantinedNew }: Committed): void {
+  private count({ added, known, report }: Committed): void {
+    const aside = report.messages.length;
     this.ingested += added;
     this.known += known;
-    this.putAside += quarantinedNew;
+    this.putAside += aside;
     recordedEvents.add(added, { outcome: 'new' });
     recordedEvents.add(known, { outcome: 'known' });
-    recordedEvents.add(quarantinedNew, { outcome: 'quarantined' });
-    for (const message of aside) this.log(message);
-  }
-
-  private log({ message: { subject, streamSeq }, code, reason }: QuarantinedMessage): void {
-    this.logger.warn({ subject, streamSeq, code, reason }, 'message quarantined');
+    recordedEvents.add(aside, { outcome: 'quarantined' });
   }
 }
 

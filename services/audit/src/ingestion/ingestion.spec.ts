@@ -5,10 +5,11 @@ import { Test } from '@nestjs/testing';
 import { consumers, subjects } from '#libs/contracts';
 import {
   connectMessaging,
-  encodeEvent,
   JetStreamServer,
   RequestReplyServer,
   CombinedServer,
+  SigningKey,
+  type OutgoingMessage,
 } from '#libs/messaging';
 import { EmbeddedPostgres, startPostgres, waitFor, type TestPostgres } from '#libs/testing';
 import { AuditModule } from '../audit.module.js';
@@ -43,11 +44,8 @@ describe('ingestion', () => {
       { traceparent },
       { detail: 'a "quoted" \\ detail, ünïcode \u{1f600} \ud800' },
     );
-    const message = encodeEvent(event);
-    await fixture.messaging.publishDurable({
-      ...message,
-      headers: { ...message.headers, 'tradefleet-signature': 'head..tail' },
-    });
+    const message = await fixture.signed(event);
+    await fixture.messaging.publishDurable(message);
     await fixture.start();
     await untilSettled();
     const [row] = await fixture.query<Record<string, unknown>>(
@@ -55,7 +53,7 @@ describe('ingestion', () => {
     );
     expect(row).toMatchObject({
       id: event.id,
-      source: '/agent/spec',
+      source: '/scheduler',
       incarnation: event.incarnation,
       sequence: String(event.sequence),
       type: event.type,
@@ -66,7 +64,7 @@ describe('ingestion', () => {
       time: new Date(event.time),
       traceparent,
       trace_id: '0af7651916cd43dd8448eb211c80319c',
-      signature: 'head..tail',
+      signature: message.headers['tradefleet-signature'],
       position: '0',
       retention: 'trading',
       subject_id: null,
@@ -122,20 +120,14 @@ describe('ingestion', () => {
 
   it('puts aside what is no event, with the reason, and records its neighbours', async () => {
     const good = [fixture.event(), fixture.event()];
-    const [wrongSubject, wrongData, unknownType, wrongTime, impossibleTime] = [
-      { ...encodeEvent(fixture.event()), subject: 'fleet.v1.evt.allocation.elsewhere.running' },
-      { ...encodeEvent(fixture.event()), body: '{"allocation":"x"}' },
-      withHeader('ce-type', 'tradefleet.moon.landed'),
-      withHeader('ce-time', '2026-01-01T00:00:00Z'),
-      // The catalogue takes it; Postgres knows no year 0.
-      withHeader('ce-time', '0000-01-01T00:00:00.000Z'),
+    const [one, other, third] = [fixture.event(), fixture.event(), fixture.event()];
+    const bad = [
+      { ...(await fixture.signed(one)), subject: 'fleet.v1.evt.allocation.elsewhere.placed' },
+      await fixture.resigned({ ...(await fixture.signed(other)), body: '{"allocation":"x"}' }),
+      // Our parser takes the byte order mark, Postgres does not.
+      await fixture.resigned(withMark(await fixture.signed(third))),
     ];
-    function withHeader(name: string, value: string) {
-      const message = encodeEvent(fixture.event());
-      return { ...message, headers: { ...message.headers, [name]: value } };
-    }
     await fixture.publish(...good.slice(0, 1));
-    const bad = [wrongSubject, wrongData, unknownType, wrongTime, impossibleTime];
     for (const message of bad) await fixture.messaging.publishDurable(message);
     await fixture.publish(...good.slice(1));
     await fixture.start();
@@ -147,17 +139,15 @@ describe('ingestion', () => {
     expect(aside.map((row) => row.reason)).toEqual([
       expect.stringContaining('does not belong on'),
       expect.stringContaining('does not fit'),
-      expect.stringContaining('unknown event type'),
-      expect.stringContaining('UTC with milliseconds'),
       expect.stringContaining('the database refuses it'),
     ]);
     expect(aside.map((row) => row.subject)).toEqual(bad.map((message) => message.subject));
     expect(aside[1]?.body.toString('utf8')).toBe('{"allocation":"x"}');
-    expect(await health()).toMatchObject({ ingested: 2, quarantined: 5, lag: 0 });
+    expect(await health()).toMatchObject({ quarantined: 3, lag: 0 });
   });
 
   it('keeps one copy of a message put aside, however often it comes', async () => {
-    const { subject, headers } = encodeEvent(fixture.event());
+    const { subject, headers } = await fixture.signed(fixture.event());
     // Without a message id the stream takes the very same message as often as it is sent.
     const client = await fixture.client();
     const sent = natsHeaders();
@@ -171,18 +161,6 @@ describe('ingestion', () => {
       "SELECT convert_from(body, 'UTF8') AS body FROM audit.quarantine ORDER BY stream_seq",
     );
     expect(aside).toEqual([{ body: '{}' }, { body: '{"other":1}' }]);
-  });
-
-  it('lets bytes that are no JSON go to the dead letters and records on', async () => {
-    const { subject, messageId, headers } = encodeEvent(fixture.event());
-    await fixture.messaging.publishDurable({ subject, messageId, headers, body: '{"cut off' });
-    const event = fixture.event();
-    await fixture.publish(event);
-    await fixture.start();
-    await untilSettled();
-    expect(await fixture.recordedIds()).toEqual([event.id]);
-    const manager = await fixture.messaging.manager();
-    expect((await manager.streams.info('DEAD_LETTERS')).state.messages).toBe(1);
   });
 
   it('goes on by itself after NATS was away', async () => {
@@ -226,6 +204,11 @@ describe('ingestion with a database that dies', () => {
   });
 });
 
+const withMark = ({ body, ...message }: OutgoingMessage): OutgoingMessage => ({
+  ...message,
+  body: `\ufeff${Buffer.from(body).toString('utf8')}`,
+});
+
 /** Commits, and is never heard of again. */
 class DyingCommitter extends Committer {
   override async commit(batch: Batch): Promise<Committed> {
@@ -246,7 +229,12 @@ async function startDying(fixture: AuditFixture) {
     logger,
   });
   const module = await Test.createTestingModule({
-    imports: [AuditModule.forRoot({ config, logger, messaging })],
+    imports: [
+      AuditModule.forRoot({
+        ...{ config, logger, messaging, consumer: impatientConsumer },
+        signingKey: await SigningKey.generate(),
+      }),
+    ],
   })
     .overrideProvider(Committer)
     .useClass(DyingCommitter)

@@ -19,10 +19,12 @@ export interface Addition {
   readonly now: string;
 }
 
-/** How many rows were new. */
+/** What was new. */
 export interface Added {
+  /** How many rows. */
   readonly events: number;
-  readonly quarantined: number;
+  /** Digests, hexadecimal. */
+  readonly quarantined: readonly string[];
 }
 
 /** What is kept of an event with the id of another one. */
@@ -74,7 +76,7 @@ export class LogRepository {
   async add(manager: EntityManager, addition: Addition): Promise<Added> {
     const { leaves, tiles, after, quarantined, received, now } = addition;
     const first = after.size - leaves.length;
-    const [added] = await manager.query<{ moved: number; events: number; quarantined: number }[]>(addSql, [
+    const [added] = await manager.query<(Added & { moved: number })[]>(addSql, [
       ...[after.size, after.hashes(), first, now],
       ...eventColumns(leaves, first),
       ...tileColumns(tiles),
@@ -92,7 +94,9 @@ export class LogRepository {
     earliest: string,
     latest: string,
   ): Promise<ReadonlyMap<string, KeptEvent>> {
-    const rows = await manager.query<(Omit<KeptEvent, 'recordedAt'> & { recordedAt: Date })[]>(
+    const rows = await manager.query<
+      (Omit<KeptEvent, 'recordedAt' | 'sequence'> & { recordedAt: Date; sequence: string })[]
+    >(
       `SELECT id, source, incarnation, sequence, subject_id AS "subjectId", signature,
               recorded_at AS "recordedAt", leaf_hash AS "leafHash"
          FROM audit.events WHERE id = ANY ($1::uuid[]) AND time BETWEEN $2 AND $3`,
@@ -151,7 +155,7 @@ const addSql = `
     INSERT INTO audit.quarantine (digest, stream_seq, subject, headers, body, reason, code, source)
     SELECT new.* FROM moved, unnest(
       $29::bytea[], $30::bigint[], $31::text[], $32::json[], $33::bytea[], $34::text[], $35::text[], $36::text[]) AS new
-    ON CONFLICT (digest) DO NOTHING RETURNING 1
+    ON CONFLICT (digest) DO NOTHING RETURNING digest
   )
   SELECT (SELECT count(*)::integer FROM moved) AS moved, (SELECT count(*)::integer FROM events) AS events,
-         (SELECT count(*)::integer FROM quarantined) AS quarantined`;
+         (SELECT coalesce(array_agg(encode(digest, 'hex')), '{}') FROM quarantined) AS quarantined`;

@@ -35,7 +35,7 @@ export interface Leaf extends RecordedEvent {
 /** A message for `audit.quarantine`. */
 export interface QuarantinedMessage {
   readonly message: ReceivedMessage;
-  /** SHA-256 of subject, headers and body: the same message again has the same. */
+  /** SHA-256 of subject, headers and body: the same message has the same, also when it is published again. */
   readonly digest: Buffer;
   readonly code: QuarantineCode;
   /** Quotes nothing of the data. */
@@ -61,13 +61,19 @@ export const toMessage = ({ seq, subject, headers, bytes }: Delivery): ReceivedM
 
 export function quarantined(message: ReceivedMessage, cause: QuarantineCause): QuarantinedMessage {
   const digest = createHash('sha256')
-    .update(JSON.stringify([message.subject, Object.entries(message.headers).sort()]))
+    .update(JSON.stringify([message.subject, ownHeaders(message)]))
     .update('\n')
     .update(message.bytes)
     .digest();
   const { code, source = null, place = null } = cause;
   return { message, digest, code, reason: cause.reason.slice(0, reason_chars_max), source, place };
 }
+
+/** Those of the message, without those of its way: it may be published again under another message id. */
+const ownHeaders = ({ headers }: ReceivedMessage): [string, string][] =>
+  Object.entries(headers)
+    .filter(([name]) => !/^nats-/i.test(name))
+    .sort();
 
 /** As `quarantined`, for an event that was recognised as its producer's. */
 export const refusedEvent = (

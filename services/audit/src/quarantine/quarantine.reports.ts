@@ -58,7 +58,12 @@ export class QuarantineReports {
   flood(): NewEvent | null {
     const count = Object.values(this.untold).reduce((sum, number) => sum + number, 0);
     if (count === 0 || this.thisMinute() === this.minute) return null;
-    return { type: 'tradefleet.audit.quarantine-flooded', id: 'quarantine', actor, data: { count, codes: this.untold } };
+    return {
+      type: 'tradefleet.audit.quarantine-flooded',
+      id: 'quarantine',
+      actor,
+      data: { count, codes: this.untold },
+    };
   }
 
   /** The event of `flood` is committed. */

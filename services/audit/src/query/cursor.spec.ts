@@ -11,8 +11,8 @@ describe('cursor', () => {
       noInvalidDate: true,
     });
     fc.assert(
-      fc.property(instants, fc.uuid(), (instant, id) => {
-        const cursor = { time: instant.toISOString(), id };
+      fc.property(instants, fc.uuid(), fc.nat(), (instant, id, size) => {
+        const cursor = { time: instant.toISOString(), id, size };
         expect(decodeCursor(encodeCursor(cursor))).toEqual(cursor);
         expect(encodeCursor(cursor).length).toBeLessThanOrEqual(200);
       }),
@@ -30,7 +30,7 @@ describe('cursor', () => {
     };
     expect(refused('')).toBe(true);
     expect(refused(Buffer.from("0 0'; DROP TABLE audit.events").toString('base64url'))).toBe(true);
-    expect(refused(encodeCursor({ time: '+275760-09-13T00:00:00.001Z', id: 'x' }))).toBe(true);
+    expect(refused(encodeCursor({ time: '+275760-09-13T00:00:00.001Z', id: 'x', size: 1 }))).toBe(true);
     fc.assert(fc.property(fc.string({ maxLength: 200 }), (text) => refused(text)));
   });
 });

@@ -1,62 +1,145 @@
-import type { EventQuery } from '#libs/contracts';
+import type { EventCount } from '#libs/contracts';
 import { Injectable } from '@nestjs/common';
 import { ReaderDatabase } from '../database/reader.js';
+import type { Queryable } from '../database/roles.js';
 import type { Cursor } from './cursor.js';
-
-export type EventFilters = Omit<EventQuery, 'order' | 'limit' | 'after'>;
+import { conditionsOf, type Parameter } from './event.conditions.js';
+import type { StoredFilter } from './people.js';
 
 export interface EventRow {
   readonly id: string;
+  /** Decimal, as `sequence`: Postgres gives a bigint as text. */
+  readonly position: string;
   readonly source: string;
   readonly incarnation: string;
-  /** Decimal: Postgres gives a bigint as text. */
   readonly sequence: string;
   readonly type: string;
   readonly entity: string;
   readonly entity_id: string;
   readonly severity: 'info' | 'notice' | 'warning' | 'critical';
   readonly actor: string;
+  readonly subject_id: string | null;
   readonly time: Date;
   readonly traceparent: string | null;
   readonly data: Record<string, unknown>;
 }
 
-/** Column and comparison of each filter. `from` is in the range, `to` is not. */
-const conditions: Record<keyof EventFilters, string> = {
-  entity: 'entity =',
-  entityId: 'entity_id =',
-  type: 'type =',
-  actor: 'actor =',
-  traceId: 'trace_id =',
-  from: 'time >=',
-  to: 'time <',
-};
+/** Which of the pages, in which order. */
+export interface Pages {
+  /** Null for the first page. */
+  readonly after: Cursor | null;
+  readonly order: 'asc' | 'desc';
+}
 
+/** Events of one bucket and group. */
+export interface CountRow {
+  /** When the bucket begins, seconds since 1970, decimal. */
+  readonly at: string;
+  /** Null: one of those beyond the first groups. */
+  readonly group: string | null;
+  readonly events: string;
+  /** Of all that was counted. */
+  readonly groups: string;
+}
+
+/** The longest that one answer may keep the database busy; the gateway waits five seconds. */
+const query_ms_max = 4000;
+
+const columns = `id, position, source, incarnation, sequence, type, entity, entity_id, severity, actor, subject_id, time, traceparent, data`;
+
+/** Reads the log. Every method throws `query_too_costly` for what takes too long. */
 @Injectable()
 export class QueryRepository {
   constructor(private readonly database: ReaderDatabase) {}
 
-  /** Up to `limit` rows after the cursor, in the order of time, then of id. */
+  /** Up to `limit` rows after the place, in the order of time, then of id; and the size of the log they are of. */
   async find(
-    filters: EventFilters,
-    order: 'asc' | 'desc',
-    after: Cursor | null,
+    filter: StoredFilter,
+    { after, order }: Pages,
     limit: number,
-  ): Promise<EventRow[]> {
-    const values: unknown[] = [];
-    const parameter = (value: unknown) => `$${values.push(value)}`;
-    const where = (Object.keys(conditions) as (keyof EventFilters)[])
-      .filter((name) => filters[name] !== undefined)
-      .map((name) => `${conditions[name]} ${parameter(filters[name])}`);
-    if (after !== null) {
-      const place = `(${parameter(after.time)}::timestamptz, ${parameter(after.id)}::uuid)`;
-      where.push(`(time, id) ${order === 'asc' ? '>' : '<'} ${place}`);
-    }
-    return await this.database.query<EventRow[]>(
-      `SELECT id, source, incarnation, sequence, type, entity, entity_id, severity, actor, time, traceparent, data
-         FROM audit.events ${where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`}
-        ORDER BY time ${order}, id ${order} LIMIT ${parameter(limit)}`,
-      values,
+  ): Promise<{ rows: EventRow[]; size: number }> {
+    return await this.database.bounded(query_ms_max, async (queryable) => {
+      const size = after?.size ?? (await sizeOf(queryable));
+      const { values, parameter } = parameters();
+      const where = [...conditionsOf(filter, parameter), `position < ${parameter(size)}`];
+      if (after !== null) where.push(...beyond(after, order, parameter));
+      const rows = await queryable.query<EventRow[]>(
+        `SELECT ${columns} FROM audit.events WHERE ${where.join(' AND ')}
+          ORDER BY time ${order}, id ${order} LIMIT ${parameter(limit)}`,
+        values,
+      );
+      return { rows, size };
+    });
+  }
+
+  /** Up to `limit` rows at the positions from `from` up to, without, `to`, in their order. */
+  async range(filter: StoredFilter, from: number, to: number, limit: number): Promise<EventRow[]> {
+    const { values, parameter } = parameters();
+    const where = [
+      `position >= ${parameter(from)}`,
+      `position < ${parameter(to)}`,
+      ...conditionsOf(filter, parameter),
+    ];
+    return await this.database.bounded(
+      query_ms_max,
+      async (queryable) =>
+        await queryable.query<EventRow[]>(
+          `SELECT ${columns} FROM audit.events WHERE ${where.join(' AND ')}
+            ORDER BY position LIMIT ${parameter(limit)}`,
+          values,
+        ),
     );
   }
+
+  /** Events by bucket and, of the `groups` largest ones, by group. @param bucket_s length of a bucket */
+  async count(
+    filter: StoredFilter,
+    bucket_s: number,
+    by: EventCount['by'],
+    groups: number,
+  ): Promise<CountRow[]> {
+    const { values, parameter } = parameters();
+    const where = conditionsOf(filter, parameter);
+    return await this.database.bounded(
+      query_ms_max,
+      async (queryable) =>
+        await queryable.query<CountRow[]>(
+          `WITH counted AS MATERIALIZED (
+             SELECT date_bin(${parameter(bucket_s)} * interval '1 second', time, to_timestamp(0)) AS bin,
+                    ${by ?? "''::text"} AS name, count(*) AS events
+               FROM audit.events WHERE ${where.join(' AND ')} GROUP BY 1, 2
+           ), shown AS (
+             SELECT name, sum(events) AS total FROM counted GROUP BY name
+              ORDER BY total DESC, name LIMIT ${parameter(groups)}
+           )
+           SELECT extract(epoch FROM bin)::bigint AS at, shown.name AS "group", sum(events) AS events,
+                  (SELECT count(DISTINCT name) FROM counted) AS groups
+             FROM counted LEFT JOIN shown USING (name) GROUP BY 1, 2`,
+          values,
+        ),
+    );
+  }
+
+  /** Records in the log: every lower position is committed. */
+  async size(): Promise<number> {
+    return await sizeOf(this.database);
+  }
+}
+
+async function sizeOf(queryable: Queryable): Promise<number> {
+  const [head] = await queryable.query<{ size: string }[]>('SELECT size FROM audit_work.head');
+  if (head === undefined) throw new Error('The head of the log is missing.');
+  return Number(head.size);
+}
+
+/** The time alone, too: by it the database leaves whole months out. */
+function beyond({ time, id }: Cursor, order: 'asc' | 'desc', parameter: Parameter): string[] {
+  const sign = order === 'asc' ? '>' : '<';
+  const at = `${parameter(time)}::timestamptz`;
+  return [`time ${sign}= ${at}`, `(time, id) ${sign} (${at}, ${parameter(id)}::uuid)`];
+}
+
+function parameters(): { values: unknown[]; parameter: Parameter } {
+  const values: unknown[] = [];
+  return { values, parameter: (value) => `$${values.push(value)}` };
 }

@@ -51,10 +51,14 @@ describe('events.query', () => {
   it('shows an event as the contract says', async () => {
     const page = await query({ traceId: '0af7651916cd43dd8448eb211c80319c' });
     const event = events.at(-1);
+    const [{ position } = { position: '' }] = await fixture.query<{ position: string }>(
+      'SELECT position FROM audit.events WHERE id = $1',
+      [event?.id],
+    );
     const expected: FleetEvent = {
       id: event?.id ?? '',
-      source: '/agent/spec',
-      type: 'tradefleet.allocation.running',
+      source: '/scheduler',
+      type: 'tradefleet.allocation.placed',
       time: at(40),
       subject: `allocation/${event?.subjectId ?? ''}`,
       sequence: event?.sequence ?? 0,
@@ -65,6 +69,7 @@ describe('events.query', () => {
       entityId: event?.subjectId ?? '',
       severity: 'info',
       data: event?.data ?? {},
+      position: Number(position),
     };
     expect(page).toEqual({ events: [expected], next: null });
   });
@@ -93,7 +98,7 @@ describe('events.query', () => {
     expect(idsOf(await query({ entityId: shared, entity: 'allocation', order: 'asc' }))).toEqual(ids(20));
     expect(idsOf(await query({ actor: 'user:ada', to: at(40), order: 'asc' }))).toEqual(ids(20, 25));
     expect(idsOf(await query({ from: at(3), to: at(6), order: 'asc' }))).toEqual(ids(3, 6));
-    expect(idsOf(await query({ type: 'tradefleet.allocation.running', from: at(40), to: at(41) }))).toEqual(
+    expect(idsOf(await query({ type: 'tradefleet.allocation.placed', from: at(40), to: at(41) }))).toEqual(
       ids(25),
     );
     expect(await query({ type: 'tradefleet.allocation.lost' })).toEqual({ events: [], next: null });

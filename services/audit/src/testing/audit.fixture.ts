@@ -1,20 +1,34 @@
-import { consumers, newId, streams, type ConsumerSpec, type EventData } from '#libs/contracts';
+import {
+  consumers,
+  eventHeaders,
+  eventSigningInput,
+  newId,
+  streams,
+  type ConsumerSpec,
+  type EventData,
+} from '#libs/contracts';
 import {
   connectMessaging,
-  encodeEvent,
+  encodeSignedEvent,
   natsPermissions,
   natsServerConfig,
   natsUserName,
   provision,
+  readEventAttributes,
+  SigningKey,
   type Messaging,
+  type OutgoingMessage,
 } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
 import { anAllocationEvent, startNats, uniqueName, withClient, type TestNats } from '#libs/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { AuditConfig } from '../audit.config.js';
 import { startAudit, type RunningAudit } from '../audit.process.js';
 
-type AllocationEvent = Parameters<typeof encodeEvent<'tradefleet.allocation.running'>>[0];
+type AllocationEvent = Parameters<typeof encodeSignedEvent<'tradefleet.allocation.placed'>>[0];
 
 /** As in production, but a message that was not acknowledged comes again after a second. */
 export const impatientConsumer: ConsumerSpec = { ...consumers.audit, ack_wait_ms: 1000 };
@@ -49,11 +63,17 @@ export class AuditFixture {
     readonly messaging: Messaging,
     readonly config: AuditConfig,
     readonly ownerUrl: string,
+    /** What the events of the scheduler are signed with. */
+    readonly schedulerKey: SigningKey,
+    /** Files of this fixture, removed at its end. */
+    readonly folder: string,
   ) {}
 
   /** `ownerUrl` is that of an empty database. */
   static async create(ownerUrl: string, settings: Partial<AuditConfig> = {}): Promise<AuditFixture> {
     const nats = await startNats({ config: natsConfig, probe: everything });
+    const folder = await mkdtemp(join(tmpdir(), 'tradefleet-audit-'));
+    const schedulerKey = await SigningKey.generate();
     const config = AuditConfig.parse({
       natsUrl: [nats.url],
       natsUser: natsUserName('audit'),
@@ -61,6 +81,8 @@ export class AuditFixture {
       databaseUrl: roleUrl(ownerUrl, 'audit-writer'),
       readerDatabaseUrl: roleUrl(ownerUrl, 'audit-reader'),
       databaseOwnerUrl: ownerUrl,
+      signingKeyPath: join(folder, 'signing.jwk'),
+      trustedKeys: { '/scheduler': [schedulerKey.publicJwk] },
       ...settings,
     });
     const logger = createLogger({ service: 'audit-spec', level: 'silent' });
@@ -72,7 +94,7 @@ export class AuditFixture {
       logger,
     });
     await provision(messaging, { streams: Object.values(streams), consumers: [impatientConsumer] });
-    return new AuditFixture(nats, messaging, config, ownerUrl);
+    return new AuditFixture(nats, messaging, config, ownerUrl, schedulerKey, folder);
   }
 
   async start(settings: Partial<AuditConfig> = {}): Promise<RunningAudit> {
@@ -84,26 +106,40 @@ export class AuditFixture {
 
   /** Publishes under a message id of its own each time, so that the stream takes the same event again. */
   async publish(...events: AllocationEvent[]): Promise<void> {
-    const messages = events.map((event) => ({ ...encodeEvent(event), messageId: newId() }));
+    const messages = await Promise.all(
+      events.map(async (event) => ({ ...(await this.signed(event)), messageId: newId() })),
+    );
     const outcomes = await this.messaging.publishDurableAll(messages);
     if (outcomes.some((outcome) => !outcome.ok)) throw new Error('the stream did not take all events');
   }
 
-  /** Its id says the millisecond of its time. */
+  /** As the scheduler would publish it. */
+  async signed(event: AllocationEvent): Promise<OutgoingMessage> {
+    return await encodeSignedEvent(event, this.schedulerKey);
+  }
+
+  /** A message that was changed, signed as it is now. */
+  async resigned(message: OutgoingMessage, key: SigningKey = this.schedulerKey): Promise<OutgoingMessage> {
+    const bytes = typeof message.body === 'string' ? Buffer.from(message.body, 'utf8') : message.body;
+    const signature = await key.sign(eventSigningInput(readEventAttributes(message.headers), bytes));
+    return { ...message, headers: { ...message.headers, [eventHeaders.signature]: signature } };
+  }
+
+  /** An event of the scheduler; its id says the millisecond of its time. */
   event(
     fields: Partial<AllocationEvent> = {},
-    data: Partial<EventData<'tradefleet.allocation.running'>> = {},
+    data: Partial<EventData<'tradefleet.allocation.placed'>> = {},
   ) {
     const time = fields.time ?? new Date().toISOString();
     const ms = Date.parse(time);
     return {
-      type: 'tradefleet.allocation.running' as const,
+      type: 'tradefleet.allocation.placed' as const,
       subjectId: newId(),
       data: anAllocationEvent(data),
       actor: 'host:spec',
       time,
       id: newId(Number.isNaN(ms) ? undefined : ms),
-      source: '/agent/spec',
+      source: '/scheduler',
       incarnation: '0190a0a0-0000-7000-8000-000000000009',
       sequence: (this.sequence += 1),
       ...fields,
@@ -120,8 +156,10 @@ export class AuditFixture {
     return await withClient(this.ownerUrl, async (client) => (await client.query<T>(sql, values)).rows);
   }
 
+  /** Without those that the audit service tells of itself. */
   async recordedIds(): Promise<string[]> {
-    return (await this.query<{ id: string }>('SELECT id FROM audit.events')).map((row) => row.id).sort();
+    const rows = await this.query<{ id: string }>("SELECT id FROM audit.events WHERE source <> '/audit'");
+    return rows.map((row) => row.id).sort();
   }
 
   /** Deliveries of the stream that nobody has acknowledged, and those not yet handed out. */
@@ -138,6 +176,7 @@ export class AuditFixture {
     for (const audit of this.running) await audit.stop();
     await this.messaging.drain();
     await this.nats.stop();
+    await rm(this.folder, { recursive: true, force: true });
     for (const url of [this.config.databaseUrl, this.config.readerDatabaseUrl]) {
       const role = new URL(url).username;
       await this.query(`DROP OWNED BY ${role}`);

@@ -190,7 +190,14 @@ function lostOf(
   return open.flatMap(({ id, range }) =>
     within([range], gone).map((lost) => ({
       row: { id: newId(at.getTime()), gap: id, range: lost, outcome: 'lost', detail: null },
-      event: eventOf('gap-lost', producer, id, lost, lengthOf(lost), 'its producer does not have them any more'),
+      event: eventOf(
+        'gap-lost',
+        producer,
+        id,
+        lost,
+        lengthOf(lost),
+        'its producer does not have them any more',
+      ),
     })),
   );
 }
@@ -204,12 +211,7 @@ const withLost = (open: readonly OpenGap[], entries: readonly Entry[]): OpenGap[
   }));
 
 /** The gaps that are closed by what came; one that was lost altogether is closed by that. */
-function closedOf(
-  producer: Incarnation,
-  open: readonly OpenGap[],
-  received: Ranges,
-  at: Date,
-): Entry[] {
+function closedOf(producer: Incarnation, open: readonly OpenGap[], received: Ranges, at: Date): Entry[] {
   return open
     .filter((gap) => isCovered(gap, received) && gap.lost < lengthOf(gap.range))
     .map(({ id, range, lost }) => {

@@ -121,7 +121,7 @@ export class GapRepository {
   /** Gaps of a source that were found since then, over all its incarnations. */
   async countFound(tx: Transaction, source: string, since: Date): Promise<number> {
     const [row] = await tx.query<{ count: number }[]>(
-      "SELECT count(*)::integer AS count FROM audit.gaps WHERE source = $1 AND id = gap AND recorded_at > $2",
+      'SELECT count(*)::integer AS count FROM audit.gaps WHERE source = $1 AND id = gap AND recorded_at > $2',
       [source, since],
     );
     return row?.count ?? 0;

@@ -1,0 +1,40 @@
+import { CLOCK, type Clock } from '#libs/clock';
+import { encodeSignedEvent, Messaging, type EventToEncode, type SigningKey } from '#libs/messaging';
+import { Outbox, OutboxRelay } from '#libs/persistence';
+import { LOGGER, type Logger } from '#libs/telemetry';
+import type { Provider } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { AUDIT_SIGNING_KEY } from '../audit.keys.js';
+import { workSchema } from '../database/roles.js';
+
+/** CloudEvents source of what the audit service itself tells. */
+export const ownSource = '/audit';
+
+/**
+ * The outbox of this service and its relay. Its events take the same way as all others: over the stream, signed, into
+ * the log, and are kept until they are there.
+ */
+export const outboxProviders: Provider[] = [
+  { provide: Outbox, inject: [CLOCK], useFactory: (clock: Clock) => new Outbox(workSchema, clock) },
+  {
+    provide: OutboxRelay,
+    inject: [DataSource, Messaging, AUDIT_SIGNING_KEY, CLOCK, LOGGER],
+    useFactory: (
+      dataSource: DataSource,
+      messaging: Messaging,
+      signingKey: SigningKey,
+      clock: Clock,
+      logger: Logger,
+    ) =>
+      new OutboxRelay(
+        dataSource,
+        {
+          // The outbox checked type and data when the event was written.
+          finish: async (event) => await encodeSignedEvent(event as EventToEncode, signingKey),
+          publish: async (messages) => await messaging.publishDurableAll(messages),
+          onReachable: (listener) => messaging.onConnected(listener),
+        },
+        { schema: workSchema, source: ownSource, clock, logger },
+      ),
+  },
+];
