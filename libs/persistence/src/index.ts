@@ -6,4 +6,6 @@ export * from './transaction.js';
 export * from './outbox/outbox.js';
 export * from './outbox/outbox.migration.js';
 export * from './outbox/outbox.relay.js';
-export type { Producer, StoredEvent } from './outbox/outbox.repository.js';
+export * from './outbox/relay.ports.js';
+export type { StoredEvent } from './outbox/outbox.repository.js';
+export * from './refusals/refusals.recorder.js';

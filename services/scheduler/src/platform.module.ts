@@ -1,5 +1,8 @@
 import { CLOCK, type Clock } from '#libs/clock';
+import { subjects } from '#libs/contracts';
 import {
+  askWatermark,
+  ConfirmationLoop,
   encodeSignedEvent,
   Messaging,
   MessagingModule,
@@ -104,6 +107,12 @@ function providersOf({ config, clock, logger, messaging, signingKey }: Platform,
             send: async (messages) =>
               (await messaging.publishDurableAll(messages, { onFailure: 'continue' })).map(sendOutcome),
             onReachable: (listener) => messaging.onConnected(listener),
+            confirmation: (kept) =>
+              new ConfirmationLoop(
+                kept,
+                askWatermark(() => messaging, subjects.internal('audit', 'watermark'), signingKey),
+                { source, clock, logger },
+              ),
           },
           { schema: schedulerSchema, source, clock, logger },
         ),

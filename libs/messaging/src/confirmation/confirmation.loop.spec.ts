@@ -182,6 +182,29 @@ describe('ConfirmationLoop', () => {
     expect(loop.status()).toEqual({ failures: 2 });
   });
 
+  it('ends without waiting for an answer, which has no effect any more', async () => {
+    const kept = new KeptNumbers();
+    kept.keep(newId(), 1);
+    let answer: () => void = () => undefined;
+    const late = new Promise<void>((resolve) => (answer = resolve));
+    let asked = false;
+    const loop = new ConfirmationLoop(
+      kept,
+      async (request) => {
+        asked = true;
+        await late;
+        return await answering(1)(request);
+      },
+      { source, clock, logger },
+    );
+    loop.start();
+    await waitFor(() => asked);
+    await loop.stop();
+    answer();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(kept.incarnations()).toHaveLength(1);
+  });
+
   it('takes turns among more incarnations than a request holds', async () => {
     const kept = new KeptNumbers();
     const all = Array.from({ length: 150 }, () => newId());

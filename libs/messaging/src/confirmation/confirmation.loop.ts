@@ -90,7 +90,7 @@ export class ConfirmationLoop {
     this.loop = this.run(this.stopping.signal);
   }
 
-  /** Finishes the request under way. */
+  /** Does not wait for an answer; finishes what an answer asks for. */
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.loop;
@@ -110,7 +110,7 @@ export class ConfirmationLoop {
     const { clock, logger, source, intervalMs = interval_ms_default } = this.options;
     while (!signal.aborted) {
       try {
-        await this.pass();
+        await this.pass(signal);
         if (this.failed >= failures_told) logger.info({ source }, 'events are confirmed again');
         this.failed = 0;
       } catch (error) {
@@ -134,7 +134,7 @@ export class ConfirmationLoop {
     return ceiling_ms * (0.5 + Math.random() / 2);
   }
 
-  private async pass(): Promise<void> {
+  private async pass(signal: AbortSignal): Promise<void> {
     const asked = this.next(await this.kept.incarnations());
     if (asked.length === 0) return;
     const request: WatermarkRequest = {
@@ -145,7 +145,8 @@ export class ConfirmationLoop {
         unavailable: this.unavailable.of(incarnation),
       })),
     };
-    const answer = await this.ask(request);
+    const answer = await unlessAborted(this.ask(request), signal);
+    if (answer === null) return;
     for (const { incarnation, last } of asked) {
       const found = answer.incarnations.find((it) => it.incarnation === incarnation);
       if (found !== undefined) await this.settle(found, last);
@@ -184,5 +185,19 @@ export class ConfirmationLoop {
     );
     refilled.add(there.length, { source });
     missing.add(lost, { source });
+  }
+}
+
+/** Null when the signal aborts first. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  if (signal.aborted) return null;
+  let give: (nothing: null) => void = () => undefined;
+  const aborted = new Promise<null>((resolve) => (give = resolve));
+  const onAbort = () => give(null);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }

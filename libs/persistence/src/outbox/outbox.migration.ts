@@ -5,6 +5,7 @@ import { requireIdentifier } from '../data-source.js';
 export const outboxMigrations = (schema: string): (new () => MigrationInterface)[] => [
   outboxMigration(schema),
   lanesMigration(schema),
+  keptEventsMigration(schema),
 ];
 
 /**
@@ -86,6 +87,56 @@ function lanesMigration(schema: string): new () => MigrationInterface {
           ${schema}.outbox_expiring_messages;
         CREATE INDEX outbox_waiting ON ${schema}.outbox (id) WHERE published_at IS NULL;
         ALTER TABLE ${schema}.outbox DROP COLUMN urgent, DROP COLUMN expires_at, DROP COLUMN dropped;
+      `);
+    }
+  };
+}
+
+/**
+ * Events stay until they are recorded for good, each under the incarnation that numbered it: a relay begins a new one at
+ * each start, so that a database brought back from a backup gives no number twice.
+ */
+function keptEventsMigration(schema: string): new () => MigrationInterface {
+  return class OutboxKeptEvents1700000000200 implements MigrationInterface {
+    name = 'OutboxKeptEvents1700000000200';
+
+    async up(q: QueryRunner): Promise<void> {
+      await q.query(`
+        ALTER TABLE ${schema}.outbox
+          ADD COLUMN incarnation uuid,
+          -- How often it was marked to be published again, because it did not reach the audit log.
+          ADD COLUMN refills integer NOT NULL DEFAULT 0 CHECK (refills >= 0);
+        UPDATE ${schema}.outbox SET incarnation = (
+            SELECT incarnation FROM ${schema}.outbox_producer ORDER BY source LIMIT 1)
+          WHERE sequence IS NOT NULL;
+        ALTER TABLE ${schema}.outbox
+          ADD CONSTRAINT outbox_numbered_in_an_incarnation CHECK ((sequence IS NULL) = (incarnation IS NULL)),
+          ADD CONSTRAINT outbox_refilled_once_numbered CHECK (refills = 0 OR sequence IS NOT NULL);
+        DROP INDEX ${schema}.outbox_sequence_once, ${schema}.outbox_published, ${schema}.outbox_waiting_events;
+        CREATE UNIQUE INDEX outbox_sequence_once ON ${schema}.outbox (incarnation, sequence)
+          WHERE sequence IS NOT NULL;
+        CREATE INDEX outbox_published_messages ON ${schema}.outbox (published_at)
+          WHERE published_at IS NOT NULL AND event IS NULL;
+        -- Those to be published again first.
+        CREATE INDEX outbox_waiting_events ON ${schema}.outbox ((refills = 0), id)
+          WHERE published_at IS NULL AND event IS NOT NULL;
+        CREATE INDEX outbox_kept_events ON ${schema}.outbox (incarnation, sequence)
+          WHERE event IS NOT NULL AND (published_at IS NOT NULL OR refills > 0);
+      `);
+    }
+
+    /** What is still to be published is numbered anew, as the older relay has one incarnation. */
+    async down(q: QueryRunner): Promise<void> {
+      await q.query(`
+        DROP INDEX ${schema}.outbox_sequence_once, ${schema}.outbox_published_messages,
+          ${schema}.outbox_waiting_events, ${schema}.outbox_kept_events;
+        DELETE FROM ${schema}.outbox WHERE event IS NOT NULL AND published_at IS NOT NULL;
+        ALTER TABLE ${schema}.outbox DROP COLUMN incarnation, DROP COLUMN refills;
+        UPDATE ${schema}.outbox SET sequence = NULL WHERE event IS NOT NULL;
+        CREATE INDEX outbox_waiting_events ON ${schema}.outbox (id)
+          WHERE published_at IS NULL AND event IS NOT NULL;
+        CREATE INDEX outbox_published ON ${schema}.outbox (published_at) WHERE published_at IS NOT NULL;
+        CREATE UNIQUE INDEX outbox_sequence_once ON ${schema}.outbox (sequence) WHERE sequence IS NOT NULL;
       `);
     }
   };

@@ -1,82 +1,24 @@
-import type { Clock } from '#libs/clock';
-import type { EventData, EventTypeName } from '#libs/contracts';
 import { lazyCounter, metricNames } from '#libs/telemetry';
 import { metrics, type ObservableResult } from '@opentelemetry/api';
 import type { DataSource } from 'typeorm';
 import { inTransaction } from '../transaction.js';
-import { OutboxRepository, type Producer, type StoredEvent, type WaitingEvent } from './outbox.repository.js';
+import { KeptEventsRepository } from './kept-events.repository.js';
+import { OutboxRepository, type WaitingEvent } from './outbox.repository.js';
 import { RelayLane } from './relay.lane.js';
-
-/** A message as the broker gets it. */
-export interface RelayMessage {
-  readonly subject: string;
-  readonly messageId: string;
-  readonly body: Uint8Array | string;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-interface NumberedEvent extends Omit<StoredEvent, 'type'>, Producer {
-  /** CloudEvents id and message id; the same whenever this event is published again. */
-  readonly id: string;
-  readonly sequence: number;
-}
-
-/** An event with everything that is needed to encode and sign it, as `encodeSignedEvent` of messaging takes it. */
-export type RelayEvent = {
-  [T in EventTypeName]: NumberedEvent & { readonly type: T; readonly data: EventData<T> };
-}[EventTypeName];
-
-/** Durably stored; or not now; or refused in a way that trying again does not mend. */
-export type SendOutcome = { readonly ok: true } | { readonly ok: false; readonly refused: string | null };
-
-/** What the relay needs of the world; given from outside, so that persistence knows neither NATS nor keys. */
-export interface RelayPorts {
-  /** Encodes (and signs) an event. It has been checked against the catalogue when it was written. */
-  readonly finish: (event: RelayEvent) => Promise<RelayMessage>;
-  /** Publishes in order, nothing after a failure; one outcome a message, in the same order: durably stored, or not. */
-  readonly publish: (messages: readonly RelayMessage[]) => Promise<readonly { readonly ok: boolean }[]>;
-  /**
-   * Sends messages that are not events, each for itself; one outcome a message, in the same order. A service whose
-   * outbox holds events alone leaves it out.
-   */
-  readonly send?: (messages: readonly RelayMessage[]) => Promise<readonly SendOutcome[]>;
-  /**
-   * Has the listener called whenever the broker can be reached again, so that what waits does not wait for the end of
-   * a back-off; gives a function that ends it.
-   */
-  readonly onReachable?: (listener: () => void) => () => void;
-}
-
-export interface RelayLogger {
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
-
-export interface RelayOptions {
-  readonly schema: string;
-  /** CloudEvents source of this service's events: `/scheduler`. */
-  readonly source: string;
-  readonly clock: Clock;
-  readonly logger: RelayLogger;
-  /** Rows taken at once; bounds the relay's memory. Default 500. */
-  readonly batchRows?: number;
-  /** How often it looks when nobody wakes it. Default 250 ms. */
-  readonly idleMs?: number;
-  /** Age at which published rows are deleted. Default 24 h. */
-  readonly keepMs?: number;
-}
-
-export interface RelayStatus {
-  readonly running: boolean;
-  readonly published: number;
-  /** Failed passes since the last good one. */
-  readonly failures: number;
-}
+import type {
+  KeptOutboxEvents,
+  RelayConfirmation,
+  RelayEvent,
+  RelayMessage,
+  RelayOptions,
+  RelayPorts,
+  RelayStatus,
+} from './relay.ports.js';
 
 const idle_ms_default = 250;
 const prune_every_ms = 60_000;
 const prune_rows_max = 1000;
-const backlog_rows_max = 1_000_000;
+const counted_rows_max = 1_000_000;
 
 const dropped = lazyCounter(metricNames.outbox_dropped, 'Outbox messages given up, by reason');
 
@@ -86,11 +28,13 @@ const dropped = lazyCounter(metricNames.outbox_dropped, 'Outbox messages given u
  *   events     in the order of their rows: take and number (committed) -> encode -> publish -> mark published
  *   messages   urgent ones first, then in order: drop what has expired -> send each -> mark sent or given up
  *
- * Events are never given up, and a number once given stays. A message has an end: past it, or when its stream has no
- * room for it, it is dropped, because whoever wrote it writes it again while it is wanted (a command for a host that
- * takes nothing must not keep other hosts from theirs). Failed passes are repeated ever more slowly, up to 5 s apart; at
- * once when the broker is reachable again, and within 250 ms while an urgent message waits. A crash anywhere publishes rows again with the same message
- * id and sequence, which the stream and the audit table take once. Run it on the leader alone; two at once stay
+ * Events are never given up, and a number once given stays. A relay numbers in an incarnation of its own, begun with its
+ * first pass. A published event is kept until it is confirmed to be recorded; one that did not reach the audit log is
+ * published again, before all others. A message has an end: past it, or when its stream has no room for it, it is
+ * dropped, because whoever wrote it writes it again while it is wanted (a command for a host that takes nothing must not
+ * keep other hosts from theirs). Failed passes are repeated ever more slowly, up to 5 s apart; at once when the broker is
+ * reachable again, and within 250 ms while an urgent message waits. A crash anywhere publishes rows again with the same
+ * message id and sequence, which the stream and the audit table take once. Run it on the leader alone; two at once stay
  * correct and merely do the work twice.
  */
 export class OutboxRelay {
@@ -98,7 +42,9 @@ export class OutboxRelay {
   private readonly batchRows: number;
   private readonly events: RelayLane;
   private readonly messages: RelayLane | null;
-  private producer: Producer | null = null;
+  private readonly kept: KeptEventsRepository;
+  private readonly confirmation: RelayConfirmation | null;
+  private hasBegun = false;
   private mayPublish: () => boolean = () => true;
   private stopListening: () => void = () => undefined;
   private published = 0;
@@ -112,6 +58,8 @@ export class OutboxRelay {
     const { schema, source, clock, logger, idleMs = idle_ms_default } = options;
     const { send } = ports;
     this.repository = new OutboxRepository(schema);
+    this.kept = new KeptEventsRepository(schema);
+    this.confirmation = ports.confirmation?.(this.keptEvents()) ?? null;
     this.batchRows = options.batchRows ?? 500;
     const lane = { source, clock, logger, idleMs };
     this.events = new RelayLane(async () => await this.passEvents(), { ...lane, name: 'events' });
@@ -132,18 +80,24 @@ export class OutboxRelay {
   start(mayPublish: () => boolean = () => true): void {
     if (this.events.running) return;
     this.mayPublish = mayPublish;
+    this.hasBegun = false;
     this.events.start();
     this.messages?.start();
+    this.confirmation?.start();
     this.stopListening = this.ports.onReachable?.(() => this.retry()) ?? this.stopListening;
-    this.backlogGauge().addCallback(this.observeBacklog);
+    this.gauge(metricNames.outbox_backlog, 'Outbox rows not yet published').addCallback(this.observeBacklog);
+    this.gauge(metricNames.events_unconfirmed, 'Events kept until recorded').addCallback(this.observeKept);
   }
 
   /** Finishes the batches under way and stops; nothing is lost that was not published. */
   async stop(): Promise<void> {
     this.stopListening();
     this.stopListening = () => undefined;
-    this.backlogGauge().removeCallback(this.observeBacklog);
-    await Promise.all([this.events.stop(), this.messages?.stop()]);
+    this.gauge(metricNames.outbox_backlog, 'Outbox rows not yet published').removeCallback(
+      this.observeBacklog,
+    );
+    this.gauge(metricNames.events_unconfirmed, 'Events kept until recorded').removeCallback(this.observeKept);
+    await Promise.all([this.events.stop(), this.messages?.stop(), this.confirmation?.stop()]);
   }
 
   /** To be called after a commit that wrote to the outbox; cheap, never throws. */
@@ -155,6 +109,7 @@ export class OutboxRelay {
   private retry(): void {
     this.events.retry();
     this.messages?.retry();
+    this.confirmation?.wake();
   }
 
   status(): RelayStatus {
@@ -167,32 +122,56 @@ export class OutboxRelay {
 
   /** Rows that wait to be published. */
   async backlog(): Promise<number> {
-    return await this.repository.backlog(this.dataSource, backlog_rows_max);
+    return await this.repository.backlog(this.dataSource, counted_rows_max);
+  }
+
+  /** Events that were published and are not yet confirmed to be recorded. */
+  async unconfirmed(): Promise<number> {
+    return await this.kept.count(this.dataSource, counted_rows_max);
+  }
+
+  /** Whoever publishes no more confirms nothing more. */
+  private keptEvents(): KeptOutboxEvents {
+    const { kept, dataSource } = this;
+    return {
+      incarnations: async () => (this.mayPublish() ? await kept.incarnations(dataSource) : []),
+      confirm: async (incarnation, upTo) => await kept.confirm(dataSource, incarnation, upTo),
+      again: async (incarnation, ranges) => {
+        const there = await kept.again(dataSource, incarnation, ranges);
+        this.events.wake();
+        return there;
+      },
+    };
   }
 
   /** Nothing but a stub unless telemetry is on; the same instrument each time it is asked for. */
-  private backlogGauge() {
-    return metrics
-      .getMeter('tradefleet')
-      .createObservableGauge(metricNames.outbox_backlog, { description: 'Outbox rows not yet published' });
+  private gauge(name: string, description: string) {
+    return metrics.getMeter('tradefleet').createObservableGauge(name, { description });
   }
 
   private readonly observeBacklog = async (result: ObservableResult): Promise<void> => {
     result.observe(await this.backlog(), { source: this.options.source });
   };
 
+  private readonly observeKept = async (result: ObservableResult): Promise<void> => {
+    result.observe(await this.unconfirmed(), { source: this.options.source });
+  };
+
   /** One batch of events. Throws unless all of them were published. */
   private async passEvents(): Promise<boolean> {
-    this.producer ??= await this.repository.producer(this.dataSource, this.options.source);
-    const { producer } = this;
+    const { source } = this.options;
+    if (!this.hasBegun) {
+      await this.repository.beginIncarnation(this.dataSource, source);
+      this.hasBegun = true;
+    }
     const rows = (await this.repository.isWaiting(this.dataSource))
       ? await inTransaction(
           this.dataSource,
-          async (manager) => await this.repository.takeEvents(manager, producer.source, this.batchRows),
+          async (manager) => await this.repository.takeEvents(manager, source, this.batchRows),
         )
       : [];
     if (rows.length > 0) {
-      const encoded = await Promise.all(rows.map(async (row) => await this.finish(row, producer)));
+      const encoded = await Promise.all(rows.map(async (row) => await this.finish(row)));
       this.requireRight();
       const outcomes = await this.ports.publish(encoded);
       const stored = rows.filter((_, index) => outcomes[index]?.ok === true).map((row) => row.id);
@@ -255,11 +234,15 @@ export class OutboxRelay {
     this.published += ids.length;
   }
 
-  private async finish(row: WaitingEvent, producer: Producer): Promise<RelayMessage> {
-    const { event, sequence, messageId: id, body } = row;
+  private async finish(row: WaitingEvent): Promise<RelayMessage> {
+    const { event, sequence, incarnation, messageId: id, body, refills } = row;
+    const { source } = this.options;
     const data: unknown = JSON.parse(body);
     // `Outbox.events` paired type and data by the catalogue before the row was written.
-    return await this.ports.finish({ ...event, ...producer, id, sequence, data } as RelayEvent);
+    const numbered = { ...event, source, incarnation, id, sequence, data } as RelayEvent;
+    const message = await this.ports.finish(numbered);
+    // Within its window a stream stores a message id once, also one of what it has lost since.
+    return refills === 0 ? message : { ...message, messageId: `${message.messageId}.${refills}` };
   }
 
   /** Once a minute, until nothing old is left or a batch of work waits. */

@@ -29,7 +29,11 @@ export interface WaitingEvent {
   readonly id: string;
   readonly messageId: string;
   readonly event: StoredEvent;
+  /** Of the relay that numbered it, which may be an earlier one. */
+  readonly incarnation: string;
   readonly sequence: number;
+  /** How often it was marked to be published again. */
+  readonly refills: number;
   readonly body: string;
 }
 
@@ -40,12 +44,6 @@ export interface WaitingMessage {
   readonly subject: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-}
-
-/** The counter of a producer: events are numbered from 1 without gaps within an incarnation. */
-export interface Producer {
-  readonly source: string;
-  readonly incarnation: string;
 }
 
 /** The SQL of the outbox. */
@@ -75,20 +73,13 @@ export class OutboxRepository {
     );
   }
 
-  /** Makes the producer's counter at its first start; gives its incarnation ever after. */
-  async producer(dataSource: DataSource, source: string): Promise<Producer> {
+  /** Numbers from 1 again, in a new incarnation; what is numbered already keeps its number and its incarnation. */
+  async beginIncarnation(dataSource: DataSource, source: string): Promise<void> {
     await dataSource.query(
       `INSERT INTO ${this.schema}.outbox_producer (source, incarnation, sequence) VALUES ($1, $2, 0)
-       ON CONFLICT (source) DO NOTHING`,
+       ON CONFLICT (source) DO UPDATE SET incarnation = excluded.incarnation, sequence = 0`,
       [source, newId()],
     );
-    const rows = await dataSource.query<{ incarnation: string }[]>(
-      `SELECT incarnation FROM ${this.schema}.outbox_producer WHERE source = $1`,
-      [source],
-    );
-    const incarnation = rows[0]?.incarnation;
-    if (incarnation === undefined) throw new Error(`The producer ${source} has vanished from the outbox`);
-    return { source, incarnation };
   }
 
   /** Whether an event waits: asked often, so it takes no lock. */
@@ -100,28 +91,31 @@ export class OutboxRepository {
   }
 
   /**
-   * The next events in order, every one numbered; to be called in a transaction of its own. The lock on the counter
-   * comes in a statement before the numbering, so that the numbering sees what another relay numbered.
+   * The next events, every one numbered: those to be published again first, each lot in order. To be called in a
+   * transaction of its own. The lock on the counter comes in a statement before the numbering, so that the numbering
+   * sees what another relay numbered, and in which incarnation.
    */
   async takeEvents(manager: EntityManager, source: string, rows_max: number): Promise<WaitingEvent[]> {
     await manager.query(`SELECT FROM ${this.schema}.outbox_producer WHERE source = $1 FOR UPDATE`, [source]);
     const rows = await manager.query<(Omit<WaitingEvent, 'sequence'> & { sequence: string })[]>(
       `WITH batch AS (
          SELECT * FROM ${this.schema}.outbox
-          WHERE published_at IS NULL AND event IS NOT NULL ORDER BY id LIMIT $2
+          WHERE published_at IS NULL AND event IS NOT NULL ORDER BY (refills = 0), id LIMIT $2
        ), fresh AS (
          SELECT id, row_number() OVER (ORDER BY id) AS number FROM batch WHERE sequence IS NULL
        ), counter AS (
          UPDATE ${this.schema}.outbox_producer SET sequence = sequence + (SELECT count(*) FROM fresh)
-          WHERE source = $1 RETURNING sequence - (SELECT count(*) FROM fresh) AS before
+          WHERE source = $1 RETURNING incarnation, sequence - (SELECT count(*) FROM fresh) AS before
        ), numbered AS (
-         UPDATE ${this.schema}.outbox AS o SET sequence = counter.before + fresh.number
-           FROM fresh, counter WHERE o.id = fresh.id RETURNING o.id, o.sequence
+         UPDATE ${this.schema}.outbox AS o
+            SET sequence = counter.before + fresh.number, incarnation = counter.incarnation
+           FROM fresh, counter WHERE o.id = fresh.id RETURNING o.id, o.incarnation, o.sequence
        )
-       SELECT batch.id, message_id AS "messageId", event, body,
+       SELECT batch.id, message_id AS "messageId", event, body, refills,
+              coalesce(batch.incarnation, numbered.incarnation) AS incarnation,
               coalesce(batch.sequence, numbered.sequence) AS sequence
          FROM batch LEFT JOIN numbered ON numbered.id = batch.id
-        ORDER BY batch.id`,
+        ORDER BY (refills = 0), batch.id`,
       [source, rows_max],
     );
     return rows.map((row) => ({ ...row, sequence: Number(row.sequence) }));
@@ -181,12 +175,13 @@ export class OutboxRepository {
     return rows[0]?.waiting ?? 0;
   }
 
-  /** Deletes up to `rows_max` rows published longer than `age_ms` ago; returns how many. */
+  /** Deletes up to `rows_max` messages sent or given up longer than `age_ms` ago, and no event; returns how many. */
   async prune(dataSource: DataSource, age_ms: number, rows_max: number): Promise<number> {
     const [, deleted] = await dataSource.query<[unknown[], number]>(
       `DELETE FROM ${this.schema}.outbox WHERE id IN (
          SELECT id FROM ${this.schema}.outbox
-          WHERE published_at < now() - $1 * interval '1 millisecond' ORDER BY published_at LIMIT $2)`,
+          WHERE event IS NULL AND published_at < now() - $1 * interval '1 millisecond'
+          ORDER BY published_at LIMIT $2)`,
       [age_ms, rows_max],
     );
     return deleted;

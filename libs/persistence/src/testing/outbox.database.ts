@@ -5,12 +5,14 @@ import type { DataSource } from 'typeorm';
 import { createDataSource } from '../data-source.js';
 import { runMigrations } from '../migrations.js';
 import { outboxMigrations } from '../outbox/outbox.migration.js';
-import {
-  OutboxRelay,
-  type RelayMessage,
-  type RelayOptions,
-  type RelayPorts,
-} from '../outbox/outbox.relay.js';
+import { OutboxRelay } from '../outbox/outbox.relay.js';
+import type {
+  KeptOutboxEvents,
+  RelayConfirmation,
+  RelayMessage,
+  RelayOptions,
+  RelayPorts,
+} from '../outbox/relay.ports.js';
 import { Outbox, type NewEvent, type NewMessage } from '../outbox/outbox.js';
 
 const schema = 'spec';
@@ -50,9 +52,9 @@ export class OutboxDatabase {
 
   relay(
     publish: RelayPorts['publish'],
-    options: Partial<RelayOptions> & Pick<RelayPorts, 'send' | 'onReachable'> = {},
+    options: Partial<RelayOptions> & Pick<RelayPorts, 'send' | 'onReachable' | 'confirmation'> = {},
   ): OutboxRelay {
-    const { send, onReachable, ...others } = options;
+    const { send, onReachable, confirmation, ...others } = options;
     const logger = { warn: () => undefined, error: () => undefined };
     const relay = new OutboxRelay(
       this.dataSource,
@@ -61,6 +63,7 @@ export class OutboxDatabase {
         publish,
         ...(send === undefined ? {} : { send }),
         ...(onReachable === undefined ? {} : { onReachable }),
+        ...(confirmation === undefined ? {} : { confirmation }),
       },
       { schema, source: '/scheduler', clock: new SystemClock(), logger, idleMs: 10, ...others },
     );
@@ -103,6 +106,32 @@ export function anEvent(): NewEvent {
   };
 }
 
+/** Confirms what a spec tells it to, when it tells it to. */
+export class ManualConfirmation implements RelayConfirmation {
+  running = false;
+  private events: KeptOutboxEvents | null = null;
+
+  readonly of = (kept: KeptOutboxEvents): RelayConfirmation => {
+    this.events = kept;
+    return this;
+  };
+
+  get kept(): KeptOutboxEvents {
+    if (this.events === null) throw new Error('No relay has been made with this confirmation.');
+    return this.events;
+  }
+
+  start(): void {
+    this.running = true;
+  }
+
+  async stop(): Promise<void> {
+    this.running = false;
+  }
+
+  wake(): void {}
+}
+
 /** Keeps what it is given, each message id once, as a JetStream stream does; `deliveries` counts them all. */
 export class MemoryStream {
   readonly stored: RelayMessage[] = [];
@@ -131,5 +160,15 @@ export class MemoryStream {
 
   sequences(): number[] {
     return this.stored.map((message) => Number(message.headers['sequence']));
+  }
+
+  /** The numbers of each incarnation, in ascending order. */
+  byIncarnation(): number[][] {
+    const all = new Map<string, number[]>();
+    for (const { headers } of this.stored) {
+      const { incarnation = 'none', sequence } = headers;
+      all.set(incarnation, [...(all.get(incarnation) ?? []), Number(sequence)]);
+    }
+    return [...all.values()].map((numbers) => numbers.toSorted((a, b) => a - b));
   }
 }

@@ -15,8 +15,16 @@ export interface Health {
   readonly term: number | null;
   readonly database: boolean;
   readonly nats: boolean;
-  /** `waiting`: messages that are not yet published, counted up to a bound; null when the database is away. */
-  readonly outbox: { readonly waiting: number | null; readonly published: number; readonly failures: number };
+  /**
+   * `waiting`: messages that are not yet published; `unconfirmed`: events that are, and are kept until the audit service
+   * has recorded them. Counted up to a bound; null when the database is away.
+   */
+  readonly outbox: {
+    readonly waiting: number | null;
+    readonly unconfirmed: number | null;
+    readonly published: number;
+    readonly failures: number;
+  };
 }
 
 /** Consecutive failures of the outbox relay from which this scheduler is not ready. */
@@ -34,7 +42,8 @@ export class HealthController {
   @Request(subjects.internal('scheduler', 'health'), HealthRequest)
   async health(): Promise<Health> {
     const term = this.leadership.current()?.term ?? null;
-    const waiting = await this.waiting();
+    const waiting = await this.counted(async () => await this.relay.backlog());
+    const unconfirmed = await this.counted(async () => await this.relay.unconfirmed());
     const { running, published, failures } = this.relay.status();
     const database = waiting !== null;
     const nats = this.messaging.isConnected();
@@ -43,13 +52,13 @@ export class HealthController {
       term,
       database,
       nats,
-      outbox: { waiting, published, failures },
+      outbox: { waiting, unconfirmed, published, failures },
     };
   }
 
-  private async waiting(): Promise<number | null> {
+  private async counted(count: () => Promise<number>): Promise<number | null> {
     try {
-      return await this.relay.backlog();
+      return await count();
     } catch (error) {
       this.logger.warn({ err: error }, 'the database did not answer');
       return null;

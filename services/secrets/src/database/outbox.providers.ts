@@ -1,10 +1,20 @@
 import type { Provider } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
-import { encodeSignedEvent, type EventToEncode, Messaging, SigningKey } from '#libs/messaging';
+import { subjects } from '#libs/contracts';
+import {
+  askWatermark,
+  ConfirmationLoop,
+  encodeSignedEvent,
+  type EventToEncode,
+  Messaging,
+  SigningKey,
+} from '#libs/messaging';
 import { Outbox, OutboxRelay } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { DataSource } from 'typeorm';
 import { secretsSchema } from './database.options.js';
+
+const source = '/secrets';
 
 /** The outbox of this service, its relay signing and publishing what it holds. */
 export const outboxProviders: Provider[] = [
@@ -30,8 +40,14 @@ export const outboxProviders: Provider[] = [
           finish: (event) => encodeSignedEvent(event as EventToEncode, signingKey),
           publish: (messages) => messaging.publishDurableAll(messages),
           onReachable: (listener) => messaging.onConnected(listener),
+          confirmation: (kept) =>
+            new ConfirmationLoop(
+              kept,
+              askWatermark(() => messaging, subjects.internal('audit', 'watermark'), signingKey),
+              { source, clock, logger },
+            ),
         },
-        { schema: secretsSchema, source: '/secrets', clock, logger },
+        { schema: secretsSchema, source, clock, logger },
       ),
   },
 ];

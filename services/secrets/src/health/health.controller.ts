@@ -14,7 +14,12 @@ export class HealthController {
 
   /** Answers only when the database does, so that `ok` means able to work. */
   @Request(subjects.internal('secrets', 'health'), z.strictObject({}))
-  async health(): Promise<{ status: 'ok'; engine: string; backlog: number }> {
-    return { status: 'ok', engine: this.engine.name, backlog: await this.relay.backlog() };
+  async health(): Promise<{ status: 'ok'; engine: string; backlog: number; unconfirmed: number }> {
+    return {
+      status: 'ok',
+      engine: this.engine.name,
+      backlog: await this.relay.backlog(),
+      unconfirmed: await this.relay.unconfirmed(),
+    };
   }
 }
