@@ -1,4 +1,4 @@
-import { ProblemError } from '#libs/contracts';
+import { limits, ProblemError } from '#libs/contracts';
 
 /** Every refusal of the audit service: each says what to do. */
 export const refusal = {
@@ -10,13 +10,63 @@ export const refusal = {
         errors: [{ path: 'after', message: 'is not a cursor of this query' }],
       },
     ),
+  beyondLog: (size: number) =>
+    new ProblemError(
+      'invalid_request',
+      `Send a position up to ${size}: the log has no more records. If it had, it has been restored from an older backup.`,
+      { errors: [{ path: 'position', message: `is beyond the log's ${size} records` }] },
+    ),
+  emptyRange: () =>
+    new ProblemError('invalid_request', 'Send a `to` that is later than `from`.', {
+      errors: [{ path: 'to', message: 'must be later than `from`' }],
+    }),
+  tooManyBuckets: (buckets: number) =>
+    new ProblemError(
+      'invalid_request',
+      `Ask for a shorter time or a larger bucket: these are ${buckets} buckets, and at most ${limits.count_buckets_max} are counted.`,
+      { errors: [{ path: 'bucket', message: `makes ${buckets} buckets` }] },
+    ),
+  othersCount: () => new ProblemError('unavailable', 'Try again: others are counting.'),
+  queryTooCostly: (cause: unknown) =>
+    new ProblemError(
+      'query_too_costly',
+      'Ask for less: a shorter time with `from` and `to`, one entity, type or actor.',
+      { cause },
+    ),
+  subjectNotFound: () =>
+    new ProblemError(
+      'subject_not_found',
+      'Send the name as events show it, such as user:ada; nothing in the log is sealed for anybody of this name, or it was erased.',
+    ),
+  legalHold: (hold: string | null, cause?: unknown) =>
+    new ProblemError(
+      'legal_hold',
+      `Wait until ${hold === null ? 'the hold' : `hold ${hold}`} is released: tradefleet audit hold list.`,
+      { cause },
+    ),
+  holdNotFound: () => new ProblemError('hold_not_found', 'Send the id of a hold: tradefleet audit hold list.'),
+  holdReleased: () => new ProblemError('invalid_transition', 'The hold has been released already.'),
+  notDue: (_: string | null, cause?: unknown) =>
+    new ProblemError('invalid_transition', 'Wait until it is due: tradefleet audit retention plan.', { cause }),
+  notArchived: (_: string | null, cause?: unknown) =>
+    new ProblemError('invalid_transition', 'Run it again: the records are not those that were archived.', {
+      cause,
+    }),
+  notCovered: (_: string | null, cause?: unknown) =>
+    new ProblemError('invalid_transition', 'Wait for a checkpoint that covers the records.', { cause }),
+  partitionGone: (_: string | null, cause?: unknown) =>
+    new ProblemError('invalid_transition', 'There is nothing of this class and month.', { cause }),
+  retentionNotSetUp: (obstacle: string) => new ProblemError('retention_not_set_up', obstacle),
+  retentionRunning: () =>
+    new ProblemError('retention_running', 'Wait for the run under way: tradefleet audit retention runs.'),
+  runNotFound: () => new ProblemError('retention_run_not_found', 'Send the id that retention.run answered with.'),
 };
 
 /** The service must not start: it could do more to what it keeps than it needs. Names what to do. */
 export class UnsafeRole extends Error {
   override readonly name = 'UnsafeRole';
 
-  constructor(role: string, kind: 'writer' | 'reader', excess: readonly string[]) {
+  constructor(role: string, kind: 'writer' | 'reader' | 'keeper', excess: readonly string[]) {
     super(
       `The role "${role}" may do more than the ${kind} of the audit log needs: ${excess.join(', ')}. ` +
         `Give ${variables[kind]} a role of its own, other than the owner of the schemas, and let the service grant it ` +
@@ -28,6 +78,7 @@ export class UnsafeRole extends Error {
 const variables = {
   writer: 'TRADEFLEET_DATABASE_URL',
   reader: 'TRADEFLEET_READER_DATABASE_URL',
+  keeper: 'TRADEFLEET_KEEPER_DATABASE_URL',
 } as const;
 
 /** The tables are missing and nobody may make them. */

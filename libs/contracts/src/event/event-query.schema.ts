@@ -7,11 +7,11 @@ const Count = z.int().min(0);
 
 /** Which events; those that are given must all fit. */
 const whatFields = {
-  entity: z.string().max(40).optional(),
-  entityId: z.string().max(64).optional(),
-  type: z.string().max(80).optional(),
+  entity: PlainText(40).optional(),
+  entityId: PlainText(64).optional(),
+  type: PlainText(80).optional(),
   /** Who made the event, such as `/scheduler` or `/agent/host-a`. */
-  source: z.string().max(60).optional(),
+  source: PlainText(60).optional(),
   /** As severe, or more. */
   severity: FleetEvent.shape.severity.optional(),
   /** Class that says how long an event is kept. */

@@ -1,7 +1,8 @@
 import { connectDataSource } from '#libs/persistence';
 import type { OnApplicationShutdown } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
+import { QueryFailedError, type DataSource } from 'typeorm';
 import type { AuditConfig } from '../audit.config.js';
+import { refusal } from '../errors.js';
 import { readerOptions } from './prepare-database.js';
 import type { Queryable } from './roles.js';
 
@@ -15,8 +16,31 @@ export class ReaderDatabase implements OnApplicationShutdown {
 
   readonly query: Queryable['query'] = async (sql, values) => await this.dataSource.query(sql, values);
 
+  /**
+   * What `work` reads is of one moment. The database gives up a statement that takes longer than `ms_max`; then this
+   * throws `query_too_costly`.
+   */
+  async bounded<T>(ms_max: number, work: (queryable: Queryable) => Promise<T>): Promise<T> {
+    try {
+      return await this.dataSource.transaction('REPEATABLE READ', async (manager) => {
+        // Compiling would take longer than most of what is asked here.
+        await manager.query(
+          `SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = ${ms_max}; SET LOCAL jit = off`,
+        );
+        return await work(manager);
+      });
+    } catch (error) {
+      if (isGivenUp(error)) throw refusal.queryTooCostly(error);
+      throw error;
+    }
+  }
+
   /** After every server has drained. */
   async onApplicationShutdown(): Promise<void> {
     if (this.dataSource.isInitialized) await this.dataSource.destroy();
   }
 }
+
+/** SQLSTATE 57014, query_canceled: by the statement's timeout. */
+const isGivenUp = (error: unknown): boolean =>
+  error instanceof QueryFailedError && (error.driverError as { code?: unknown }).code === '57014';

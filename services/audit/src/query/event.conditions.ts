@@ -22,7 +22,7 @@ const instant = (text: string): string => new Date(Math.max(0, Date.parse(text))
 
 /** What `audit.events` is asked with: one condition for each filter that is given. */
 export function conditionsOf(filter: StoredFilter, parameter: Parameter): string[] {
-  const { severity, text, actors, entity, entityId, from, to } = filter;
+  const { severity, text, actors, subjects, entity, entityId, from, to } = filter;
   const equal = (column: string, value: string | undefined): string[] =>
     value === undefined ? [] : [`${column} = ${parameter(value)}`];
   const conditions = [
@@ -39,6 +39,8 @@ export function conditionsOf(filter: StoredFilter, parameter: Parameter): string
   // A list does not give the order of time, one name does.
   if (actors?.length === 1) conditions.push(...equal('actor', actors[0]));
   else if (actors !== undefined) conditions.push(`actor = ANY (${parameter(actors)})`);
+  if (subjects?.length === 1) conditions.push(...equal('subject_id', subjects[0]));
+  else if (subjects !== undefined) conditions.push(`subject_id = ANY (${parameter(subjects)}::uuid[])`);
   if (severity !== undefined) conditions.push(atLeast[severity]);
   // As the index has it, word by word.
   if (text !== undefined)

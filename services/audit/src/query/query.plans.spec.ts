@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { EventCount } from '#libs/contracts';
 import { startPostgres, withClient, type TestPostgres } from '#libs/testing';
-import { createLogger } from '#libs/telemetry';
-import { AuditConfig } from '../audit.config.js';
 import { prepareDatabase } from '../database/prepare-database.js';
 import type { ReaderDatabase } from '../database/reader.js';
+import { AuditFixture } from '../testing/audit.fixture.js';
 import type { StoredFilter } from './people.js';
 import { QueryRepository } from './query.repository.js';
 
@@ -28,26 +27,29 @@ interface Plan {
 
 describe('the plans of queries', () => {
   let postgres: TestPostgres;
-  let ownerUrl: string;
+  let fixture: AuditFixture;
   const now_ms = Date.now();
   const ago = (days: number) => new Date(now_ms - days * day_ms).toISOString();
 
   beforeAll(async () => {
     postgres = await startPostgres();
-    ownerUrl = await postgres.createDatabase();
-    await prepare(ownerUrl);
-    await withClient(ownerUrl, async (client) => {
+    fixture = await AuditFixture.create(await postgres.createDatabase());
+    await prepareDatabase(fixture.config, fixture.logger);
+    await withClient(fixture.ownerUrl, async (client) => {
       await client.query("SELECT audit.ensure_partitions((now() - interval '130 days')::date, now()::date)");
       await client.query(fill, [rows]);
       await client.query('ANALYZE audit.events');
     });
   }, 120_000);
-  afterAll(() => postgres.stop());
+  afterAll(async () => {
+    await fixture.stop();
+    await postgres.stop();
+  });
 
   /** Stands for the reader's connections: explains instead of asking. */
   async function planOf(ask: (repository: QueryRepository) => Promise<unknown>): Promise<Plan> {
     const nodes: Node[] = [];
-    await withClient(ownerUrl, async (client) => {
+    await withClient(fixture.ownerUrl, async (client) => {
       const query = async (sql: string, values: unknown[] = []) => {
         if (sql.includes('audit_work.head')) return [{ size: String(rows) }];
         const explained = await client.query<{ 'QUERY PLAN': { Plan: Node }[] }>(
@@ -137,22 +139,6 @@ describe('the plans of queries', () => {
 
 /** Partitions of classes with next to nothing in them: reading all of that is right. */
 const isSmall = (table: string): boolean => /^events_(error|session)_/.test(table);
-
-async function prepare(ownerUrl: string): Promise<void> {
-  const roleUrl = (name: string) =>
-    Object.assign(new URL(ownerUrl), {
-      username: `${name}_of_plans`,
-      password: 'role-of-the-spec',
-    }).toString();
-  const config = AuditConfig.parse({
-    natsUrl: ['nats://127.0.0.1:1'],
-    databaseUrl: roleUrl('writer'),
-    readerDatabaseUrl: roleUrl('reader'),
-    databaseOwnerUrl: ownerUrl,
-    ...{ trustedKeysFile: '/', signingKeyPath: '/' },
-  });
-  await prepareDatabase(config, createLogger({ service: 'audit-spec', level: 'silent' }));
-}
 
 /** Rows of four months, as unlike each other as those of a fleet. */
 const fill = `
