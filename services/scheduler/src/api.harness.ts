@@ -1,5 +1,6 @@
 import { SystemClock } from '#libs/clock';
 import {
+  actorHeader,
   api,
   apiSubject,
   type ApiName,
@@ -8,17 +9,17 @@ import {
   type Problem,
 } from '#libs/contracts';
 import { connectMessaging, RequestReplyServer, SigningKey, type Messaging } from '#libs/messaging';
-import { runMigrations } from '#libs/persistence';
+import { RefusalsRecorder, runMigrations } from '#libs/persistence';
 import { createLogger, NestPinoLogger } from '#libs/telemetry';
 import { startNats, startPostgres, uniqueLogin, uniqueName, type TestNats } from '#libs/testing';
 import { Module, type DynamicModule, type INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { AsyncMicroserviceOptions } from '@nestjs/microservices';
+import { headers } from '@nats-io/transport-node';
 import { DataSource } from 'typeorm';
 import { ApiModule } from './api.module.js';
 import { migrations, schedulerSchema } from './database/migrations/index.js';
 import { PlatformModule, type Platform } from './platform.module.js';
-import { RefusalsRecorder } from './requests/refusals.recorder.js';
 import { SchedulerConfig } from './scheduler.config.js';
 
 @Module({})
@@ -67,7 +68,7 @@ export class ApiHarness {
         useFactory: (refusals: RefusalsRecorder) => ({
           strategy: new RequestReplyServer(messaging, {
             queue: 'scheduler',
-            onRefused: async (name, problem, context) => await refusals.record(name, problem, context),
+            onRefused: async (name, problem, context) => await refusals.request(name, problem, context),
           }),
         }),
       },
@@ -83,9 +84,11 @@ export class ApiHarness {
     await this.dropDatabase();
   }
 
-  /** Sends bytes as they are; gives the answer as it comes. */
-  async send(name: ApiName, body: string | Uint8Array): Promise<unknown> {
-    const answer = await this.client.request(apiSubject(name), body, { timeout: 40_000 });
+  /** Sends bytes as they are, in the name of `actor`; gives the answer as it comes. */
+  async send(name: ApiName, body: string | Uint8Array, actor?: string): Promise<unknown> {
+    const carried = headers();
+    if (actor !== undefined) carried.set(actorHeader, actor);
+    const answer = await this.client.request(apiSubject(name), body, { timeout: 40_000, headers: carried });
     return answer.json();
   }
 
@@ -131,7 +134,7 @@ export class ApiHarness {
     );
     // A refusal is itself recorded: that is the one thing it leaves.
     const events = await this.sql(
-      `SELECT message_id, body FROM scheduler.outbox WHERE event ->> 'type' <> 'tradefleet.request.refused' ORDER BY id`,
+      `SELECT message_id, body FROM scheduler.outbox WHERE event ->> 'type' NOT LIKE 'tradefleet.request.%' ORDER BY id`,
     );
     return { rows, events };
   }

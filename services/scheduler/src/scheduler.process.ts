@@ -1,6 +1,6 @@
 import { SystemClock, type Clock } from '#libs/clock';
 import { connectMessaging, SigningKey, type Messaging } from '#libs/messaging';
-import { OutboxRelay, runMigrations } from '#libs/persistence';
+import { OutboxRelay, RefusalsRecorder, runMigrations } from '#libs/persistence';
 import { NestPinoLogger, type Logger } from '#libs/telemetry';
 import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -14,7 +14,6 @@ import { OperationsService } from './operations/operations.service.js';
 import type { Platform } from './platform.module.js';
 import type { SchedulerConfig } from './scheduler.config.js';
 import { SchedulerModule } from './scheduler.module.js';
-import { RefusalsRecorder } from './requests/refusals.recorder.js';
 import { strategyOf } from './scheduler.strategy.js';
 import { SchedulerRuntime } from './scheduler.runtime.js';
 
@@ -86,6 +85,7 @@ async function stopScheduler(app: INestMicroservice, clock: Clock, logger: Logge
   await app.get(SchedulerRuntime).stop();
   // Closing it again, as the application does, does nothing.
   await app.getTransportServer().close();
+  await app.get(RefusalsRecorder).stop();
   const relay = app.get(OutboxRelay);
   await emptyOutbox(relay, clock, logger);
   await relay.stop();

@@ -1,8 +1,8 @@
 import { consumers } from '#libs/contracts';
 import { CombinedServer, JetStreamServer, RequestReplyServer } from '#libs/messaging';
+import type { RefusalsRecorder } from '#libs/persistence';
 import type { Leadership } from './leadership/leadership.js';
 import type { Platform } from './platform.module.js';
-import type { RefusalsRecorder } from './requests/refusals.recorder.js';
 
 /** Events of allocations come in bursts; a batch is one transaction. */
 const projection_batch_max = 500;
@@ -22,7 +22,7 @@ export function strategyOf(
     mayAnswer: () => leadership.current() !== null,
     concurrencyMax: config.requestsMax,
     replySigner: signingKey,
-    onRefused: async (name, problem, context) => await refusals.record(name, problem, context),
+    onRefused: async (name, problem, context) => await refusals.request(name, problem, context),
   });
   const events = new JetStreamServer(messaging, {
     consumers: [

@@ -7,7 +7,13 @@ import {
 import { CLOCK, type Clock } from '#libs/clock';
 import { readMasterKeys } from '#libs/config';
 import { type Messaging, MessagingModule, SealingKey, SigningKey } from '#libs/messaging';
-import { Outbox, OutboxRelay, PersistenceModule, RefusalsRecorder, TransactionRunner } from '#libs/persistence';
+import {
+  Outbox,
+  OutboxRelay,
+  PersistenceModule,
+  RefusalsRecorder,
+  TransactionRunner,
+} from '#libs/persistence';
 import { type Logger, TelemetryModule } from '#libs/telemetry';
 import { CredentialsController } from './credentials/credentials.controller.js';
 import { CredentialEvents } from './credentials/credential.events.js';

@@ -3,10 +3,9 @@ import { NestFactory } from '@nestjs/core';
 import type { AsyncMicroserviceOptions } from '@nestjs/microservices';
 import { type Clock, SystemClock } from '#libs/clock';
 import { connectMessaging, type Messaging, RequestReplyServer } from '#libs/messaging';
-import { runMigrations } from '#libs/persistence';
+import { RefusalsRecorder, runMigrations } from '#libs/persistence';
 import { type Logger, NestPinoLogger } from '#libs/telemetry';
 import { databaseOptions } from './database/database.options.js';
-import { RefusalsRecorder } from './refusals/refusals.recorder.js';
 import type { SecretsConfig } from './secrets.config.js';
 import { SecretsModule, type SecretsParts } from './secrets.module.js';
 

@@ -62,7 +62,10 @@ export class RefusalsRecorder {
 
   /** Records a refused request to the public API, and one of a host that does not fit its schema. */
   async request(operation: string, problem: ProblemError, refused: Refused): Promise<void> {
-    if (!isApiName(operation)) return await this.message(operation, problem, refused);
+    if (!isApiName(operation)) {
+      await this.message(operation, problem, refused);
+      return;
+    }
     const kind = changesState(operation) ? 'change' : 'read';
     if (kind === 'read' && faults.includes(problem.code)) return;
     await this.record(kind, problem.code, {

@@ -49,6 +49,19 @@ describe('credentials', () => {
     const problem = await fleet.refusal('credentials.status', { account });
     expect(problem.code).toBe('credentials_missing');
     expect(problem.detail).toContain(account);
+    const actor = `user:${uniqueName('reader')}`;
+    await fleet.refusal('credentials.status', { account }, actor);
+    const told = await waitFor(
+      async () => {
+        const rows = await fleet.sql<{ type: string }>(
+          `SELECT event ->> 'type' AS type FROM secrets.outbox WHERE event ->> 'actor' = $1`,
+          [actor],
+        );
+        return rows.length > 0 ? rows : null;
+      },
+      { what: 'the event of the refusal' },
+    );
+    expect(told).toEqual([{ type: 'tradefleet.request.read-refused' }]);
   });
 
   describe('are refused, change nothing and leave an event,', () => {

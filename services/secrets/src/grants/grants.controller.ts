@@ -3,7 +3,7 @@ import { Ctx, Payload } from '@nestjs/microservices';
 import { type Grant, GrantRequest, ProblemError, subjects } from '#libs/contracts';
 import { Request, RequestContext } from '#libs/messaging';
 import type { z } from 'zod';
-import { RefusalsRecorder } from '../refusals/refusals.recorder.js';
+import { RefusalsRecorder } from '#libs/persistence';
 import { GrantsService } from './grants.service.js';
 
 /** The agents' door. */
@@ -26,8 +26,18 @@ export class GrantsController {
         throw new ProblemError('wrong_host', 'Ask for grants of your own host only.');
       return await this.grants.grant(request, asker);
     } catch (error) {
-      if (error instanceof ProblemError) await this.refusals.grant(request, error, asker);
+      if (error instanceof ProblemError) await this.recordRefusal(request, error, asker);
       throw error;
     }
+  }
+
+  private async recordRefusal(
+    request: GrantRequest,
+    problem: ProblemError,
+    asker: { actor: string; traceparent: string },
+  ): Promise<void> {
+    const { allocation, account, host, epoch } = request;
+    const data = { grant: null, allocation, account, host, epoch, code: problem.code, expiresAt: null };
+    await this.refusals.event({ type: 'tradefleet.grant.refused', id: allocation, data, ...asker }, problem);
   }
 }

@@ -18,9 +18,14 @@ import { randomBytes } from 'node:crypto';
 import type { z } from 'zod';
 import { CredentialEvents } from '../credentials/credential.events.js';
 import { SECRETS_ENGINE, type SecretsEngine, type StoredPassword } from '../engines/engine.js';
-import type { Asker } from '../refusals/refusals.recorder.js';
 import { SECRETS_CONFIG, type SecretsConfig } from '../secrets.config.js';
 import { GrantRepository } from './grant.repository.js';
+
+/** The host that asks, as its subject says, and within which trace. */
+interface Asker {
+  readonly actor: string;
+  readonly traceparent?: string | undefined;
+}
 
 const live_check_timeout_ms = 3000;
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { decodeEvent, SealingKey, SigningKey, type TailedMessage, verifyEvent } from '#libs/messaging';
 import { newId, subjects } from '#libs/contracts';
+import { RefusalsRecorder } from '#libs/persistence';
 import { uniqueName, waitFor } from '#libs/testing';
 import { SecretsFixture } from '../testing/secrets.fixture.js';
 import { grants_kept_max } from './grant.repository.js';
@@ -259,6 +260,21 @@ describe('grants', () => {
     const answer = await fleet.requestGrant({ ...request, ...changed } as typeof request, request.host);
     expect(answer).toMatchObject({ ok: false, problem: { code: 'invalid_request' } });
     expect(await fleet.grantRows(request.account)).toEqual([]);
+    const { host } = request;
+    const events = await waitFor(
+      async () => {
+        const found = await fleet.events(host);
+        return found.length > 0 ? found : null;
+      },
+      { what: 'the event of the refusal' },
+    );
+    expect(events).toMatchObject([
+      {
+        type: 'tradefleet.message.rejected',
+        actor: `host:${host}`,
+        data: { host, verb: 'grant', code: 'invalid_request' },
+      },
+    ]);
   });
 });
 
@@ -287,13 +303,16 @@ describe('refusals', () => {
       await Promise.all(Array.from({ length: 30 }, async () => await fleet.grantRefusal(bad)));
       // However slow the machine: a token a second, and thirty requests do not take thirty seconds.
       expect((await fleet.events(request.allocation)).length).toBeLessThan(30);
-      await waitFor(
-        async () => {
-          await fleet.grantRefusal(bad);
-          return fleet.logged.includes('refusals were not recorded');
-        },
-        { what: 'the count of what was not recorded', intervalMs: 100 },
-      );
+      const recorder = fleet.app.get(RefusalsRecorder);
+      await waitFor(() => recorder.suppressedCount > 0, { what: 'some to be counted only' });
+      const suppressed = recorder.suppressedCount;
+      await recorder.stop();
+      const [told] = await fleet.events('secrets');
+      expect(told).toMatchObject({
+        type: 'tradefleet.request.refusals-suppressed',
+        actor: 'service:secrets',
+        data: { door: 'secrets', count: suppressed, codes: { bad_signature: suppressed }, askers: 1 },
+      });
     } finally {
       await fleet.stop();
     }
