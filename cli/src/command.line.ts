@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { accountsCommand } from './commands/accounts.command.js';
 import { apiCommand } from './commands/api.command.js';
 import { applyCommand } from './commands/apply.command.js';
+import { auditCommand } from './commands/audit.command.js';
 import { botsCommand } from './commands/bots.command.js';
 import { credentialsCommand } from './commands/credentials.command.js';
 import { eventsCommand } from './commands/events.command.js';
@@ -47,6 +48,7 @@ export function commandLine(surroundings: Surroundings, end: (code: ExitCode) =>
     rolloutsCommand,
     operationsCommand,
     eventsCommand,
+    auditCommand,
     logsCommand,
     apiCommand,
   ])

@@ -28,6 +28,9 @@ interface Lists {
   'operations.list': 'operations';
   'rollouts.list': 'rollouts';
   'events.query': 'events';
+  'producers.list': 'producers';
+  'gaps.list': 'gaps';
+  'quarantine.list': 'messages';
 }
 type Row<N extends keyof Lists> = ApiResponse<N> extends Record<Lists[N], (infer R)[]> ? R : never;
 

@@ -144,8 +144,9 @@ function fieldsOf(name: ApiName, request: IncomingMessage, url: URL, body: unkno
   if (values === undefined) return null;
   const shape = (api[name].request as z.ZodObject).shape as Record<string, z.ZodType>;
   const query = [...url.searchParams].map(([field, text]) => {
-    const asNumber = shape[field]?.safeParse(Number(text)).success === true;
-    return [field, asNumber ? Number(text) : text];
+    const fits = (value: unknown): boolean => shape[field]?.safeParse(value).success === true;
+    if (fits(Number(text))) return [field, Number(text)];
+    return [field, /^(true|false)$/.test(text) && fits(text === 'true') ? text === 'true' : text];
   });
   const key = request.headers['idempotency-key'];
   const generation = /^"(\d+)"$/.exec(request.headers['if-match'] ?? '')?.[1];
