@@ -103,6 +103,7 @@ export class BenchFleet {
       TRADEFLEET_READER_DATABASE_URL_FILE: this.secretFile('audit-reader-url', audit('audit_reader')),
       TRADEFLEET_DATABASE_OWNER_URL_FILE: databaseUrl,
       TRADEFLEET_SIGNING_KEY_PATH: join(this.folder, 'audit-signing.jwk'),
+      TRADEFLEET_AUDIT_MASTER_KEY_PATH: join(this.folder, 'audit-master-keys.json'),
       TRADEFLEET_TRUSTED_KEYS: JSON.stringify({
         '/scheduler': [this.signingKey.publicJwk],
         '/secrets': [secretsKey.publicJwk],

@@ -13,6 +13,7 @@ export interface FleetKeys {
   readonly postgresPassword: string;
   readonly auditWriterPassword: string;
   readonly auditReaderPassword: string;
+  readonly auditKeeperPassword: string;
   readonly natsUsers: readonly { readonly user: NatsUser; readonly password: string }[];
   /** File with the scheduler's public key. */
   readonly schedulerPublicKeyPath: string;
@@ -39,6 +40,7 @@ export async function fleetKeys(
     postgresPassword: secretFromFile(paths.key('postgres-password')),
     auditWriterPassword: secretFromFile(paths.key('audit-writer-password')),
     auditReaderPassword: secretFromFile(paths.key('audit-reader-password')),
+    auditKeeperPassword: secretFromFile(paths.key('audit-keeper-password')),
     natsUsers: [...users, ...hosts.map((agent) => ({ agent }))].map((user) => ({
       user,
       password: secretFromFile(natsPasswordPath(paths, natsUserName(user))),

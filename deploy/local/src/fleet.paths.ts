@@ -24,6 +24,14 @@ export class FleetPaths {
   get postgres(): string {
     return join(this.state, 'postgres', 'data');
   }
+  /** Records that the audit log no longer has to keep. */
+  get archives(): string {
+    return join(this.state, 'archives');
+  }
+  /** What the audit log is held against; beside the database, not in it. */
+  get witness(): string {
+    return join(this.state, 'witness');
+  }
   get nats(): string {
     return join(this.state, 'nats');
   }

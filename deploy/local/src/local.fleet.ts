@@ -254,6 +254,7 @@ export class LocalFleet {
       databaseUrl: this.postgres.url('tradefleet'),
       auditWriterUrl: this.postgres.url('tradefleet', 'audit_writer', this.keys.auditWriterPassword),
       auditReaderUrl: this.postgres.url('tradefleet', 'audit_reader', this.keys.auditReaderPassword),
+      auditKeeperUrl: this.postgres.url('tradefleet', 'audit_keeper', this.keys.auditKeeperPassword),
     };
   }
 

@@ -19,6 +19,7 @@ export interface Address {
   readonly databaseUrl: string;
   readonly auditWriterUrl: string;
   readonly auditReaderUrl: string;
+  readonly auditKeeperUrl: string;
 }
 
 /**
@@ -44,6 +45,11 @@ export function serviceEnvironment(
       TRADEFLEET_READER_DATABASE_URL_FILE: urlFile(paths, 'audit-reader-url', address.auditReaderUrl),
       TRADEFLEET_DATABASE_OWNER_URL_FILE: urlFile(paths, 'database-url', address.databaseUrl),
       TRADEFLEET_SIGNING_KEY_PATH: signingKeyPath(paths, 'audit'),
+      TRADEFLEET_LOG_KEY_PATH: paths.key('audit-log.jwk'),
+      TRADEFLEET_WITNESS_DIR: paths.witness,
+      TRADEFLEET_AUDIT_MASTER_KEY_PATH: paths.key('audit-master-keys.json'),
+      TRADEFLEET_KEEPER_DATABASE_URL_FILE: urlFile(paths, 'audit-keeper-url', address.auditKeeperUrl),
+      TRADEFLEET_ARCHIVE_DIR: paths.archives,
       TRADEFLEET_TRUSTED_KEYS_FILE: keys.trustedKeysPath,
     },
     secrets: {
@@ -57,6 +63,7 @@ export function serviceEnvironment(
       TRADEFLEET_PORT: String(address.gatewayPort),
       TRADEFLEET_ADMIN_TOKEN_FILE: paths.adminToken,
       TRADEFLEET_SIGNING_KEY_PATH: signingKeyPath(paths, 'gateway'),
+      TRADEFLEET_SPOOL_PATH: join(paths.state, 'gateway-spool.sqlite'),
     },
   };
   return { ...common(name, address, paths, instance), ...own[name] };

@@ -10,6 +10,15 @@ const PostgresUrl = z
     'must name a user: postgres://user:password@host:port/database',
   );
 
+const months = z.int().min(1).max(1200);
+/** Counted from the end of the month that the events are of. */
+const RetentionMonths = z.strictObject({
+  trading: months.default(84),
+  audit: months.default(60),
+  error: months.default(24),
+  session: months.default(12),
+});
+
 /** DI token of the service's configuration. */
 export const AUDIT_CONFIG = Symbol('AuditConfig');
 
@@ -25,12 +34,28 @@ export const AuditConfig = z.strictObject({
   readerDatabaseUrl: secret(PostgresUrl),
   /** Of the owner of the schemas `audit` and `audit_work`; when set, migrations run at the start and the roles above are made. */
   databaseOwnerUrl: secret(PostgresUrl).optional(),
+  /** Of the role that archives and drops what is due: it may call the functions for that and nothing else. Without it that is refused. */
+  keeperDatabaseUrl: secret(PostgresUrl).optional(),
+  /** Folder for archives, on storage that outlives the database. Without it nothing is archived or dropped. */
+  archiveDir: z.string().min(1).optional(),
+  /** How many months events are kept, by retention class; written down by the owner. */
+  retentionMonths: RetentionMonths.prefault({}),
+  /** File of the master keys that the keys of persons are kept under; made at the first start. Without it their names are lost. */
+  auditMasterKeyPath: z.string().min(1),
   databasePoolMax: z.int().min(2).max(100).default(5),
   /** Names the log in its checkpoints: another name begins another series of them. */
   logOrigin: z
     .string()
     .regex(/^[a-z0-9][a-z0-9./-]{0,99}$/)
     .default('tradefleet/audit'),
+  /** Ed25519 key that signs the checkpoints of the log; made at the first start. Keep it away from the database. */
+  logKeyPath: z.string().min(1),
+  /** Where every leaf and checkpoint of the log is kept outside the database; only ever appended to. */
+  witnessDir: z.string().min(1),
+  /** A checkpoint after so many records, */
+  checkpointEvents: z.int().min(1).max(1_000_000).default(1000),
+  /** or after so long when there is something new. */
+  checkpointMs: z.int().min(100).max(3_600_000).default(10_000),
   /** Ed25519 key that signs this service's own events; made at the first start. */
   signingKeyPath: z.string().min(1),
   /** Public keys (JWK) that the services sign their events with, by source: `{"/scheduler": [...], "/secrets": [...]}`. */

@@ -16,14 +16,22 @@ import { writerOptions } from './database/prepare-database.js';
 import { ReaderDatabase } from './database/reader.js';
 import { HealthController } from './health/health.controller.js';
 import { Committer } from './ingestion/committer.js';
-import { EventSealer } from './ingestion/event-sealer.js';
 import { IngestionController } from './ingestion/ingestion.controller.js';
 import { IngestionService } from './ingestion/ingestion.service.js';
 import { LogRepository } from './ingestion/log.repository.js';
 import { Partitions } from './ingestion/partitions.js';
+import { CheckpointRepository } from './log/checkpoint.repository.js';
+import { CheckpointService } from './log/checkpoint.service.js';
 import { HashRepository } from './log/hash.repository.js';
+import { LOG_KEY, type LogKey } from './log/log-key.js';
+import { LogController } from './log/log.controller.js';
+import { LogReader } from './log/log.reader.repository.js';
+import { ProofService } from './log/proof.service.js';
+import { RecordService } from './log/record.service.js';
 import { outboxProviders } from './outbox/outbox.providers.js';
 import { OwnEvents } from './outbox/own.events.js';
+import { privacyProviders } from './privacy/privacy.providers.js';
+import { SubjectsController } from './privacy/subjects.controller.js';
 import { QuarantineController } from './quarantine/quarantine.controller.js';
 import { QuarantineReports } from './quarantine/quarantine.reports.js';
 import { QuarantineRepository } from './quarantine/quarantine.repository.js';
@@ -55,6 +63,8 @@ export interface Platform {
   readonly consumer: ConsumerSpec;
   /** Of this service's own events. */
   readonly signingKey: SigningKey;
+  /** Of the checkpoints of the log. */
+  readonly logKey: LogKey;
   /** Default the system's. */
   readonly clock?: Clock | undefined;
 }
@@ -72,19 +82,21 @@ export class AuditModule {
         PersistenceModule.forRootAsync({ useFactory: () => writerOptions(config) }),
       ],
       controllers: [
-        ...[IngestionController, QueryController, HealthController],
-        ...[QuarantineController, ProducerController, WatermarkController],
+        ...[IngestionController, QueryController, HealthController, LogController],
+        ...[QuarantineController, ProducerController, WatermarkController, SubjectsController],
       ],
       providers: [
         { provide: AUDIT_CONFIG, useValue: config },
         { provide: CLOCK, useValue: clock },
         { provide: ReaderDatabase, useFactory: async () => await ReaderDatabase.connect(config) },
         ...[LogRepository, HashRepository, Partitions],
+        { provide: LOG_KEY, useValue: platform.logKey },
+        ...[CheckpointRepository, CheckpointService, LogReader, ProofService, RecordService],
         { provide: EVENTS_CONSUMER, useValue: platform.consumer },
         { provide: AUDIT_SIGNING_KEY, useValue: platform.signingKey },
         ...[...outboxProviders, OwnEvents],
         ...[HostKeyRepository, HostKeys, ProducerHeightRepository, SequenceHeights, SignatureCheck],
-        ...[Classifier, EventSealer, Committer, IngestionService],
+        ...[Classifier, ...privacyProviders, Committer, IngestionService],
         ...[QuarantineReports, QuarantineRepository, QuarantineService],
         ...[GapRepository, GapLedger, RefillPlanner, WatermarkService],
         ...[ProducerRepository, ProducerService, SilenceWatch],

@@ -17,6 +17,8 @@ import { prepareDatabase } from './database/prepare-database.js';
 import { ReaderDatabase } from './database/reader.js';
 import { requireRole } from './database/roles.js';
 import { LogRepository } from './ingestion/log.repository.js';
+import { CheckpointService } from './log/checkpoint.service.js';
+import { LogKey } from './log/log-key.js';
 import { OwnEvents } from './outbox/own.events.js';
 import { SilenceWatch } from './watermark/silence.watch.js';
 import { DataSource } from 'typeorm';
@@ -44,13 +46,14 @@ const concurrency = 2;
  * Starts the service: the order of the steps stands here and nowhere else.
  *
  *   migrations and roles (as owner) -> NATS -> database (as writer, as reader) -> check of the roles -> consume and answer
- *     -> publish own events, look for silent producers
+ *     -> publish own events, look for silent producers, make checkpoints
  *
  * The consumer is the scheduler's to make; until it is there it is looked for.
  */
 export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
   const { config, logger, signal } = options;
   const signingKey = await SigningKey.fromFile(config.signingKeyPath, { create: true });
+  const logKey = await LogKey.fromFile(config.logKeyPath, config.logOrigin);
   await prepareDatabase(config, logger);
   const messaging = await connectMessaging({
     servers: config.natsUrl,
@@ -61,7 +64,15 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
     ...(signal === undefined ? {} : { signal }),
   });
   const consumer = options.consumer ?? consumers.audit;
-  const app = await createApp({ config, logger, messaging, consumer, signingKey, clock: options.clock });
+  const app = await createApp({
+    config,
+    logger,
+    messaging,
+    consumer,
+    signingKey,
+    logKey,
+    clock: options.clock,
+  });
   try {
     await requireRole(app.get(DataSource), 'writer');
     await requireRole(app.get(ReaderDatabase), 'reader');
@@ -69,6 +80,7 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
     await app.listen();
     app.get(OwnEvents).start();
     app.get(SilenceWatch).start();
+    app.get(CheckpointService).start();
   } catch (error) {
     await app.close();
     throw error;

@@ -16,6 +16,15 @@ export const refusal = {
       `Send a position up to ${size}: the log has no more records. If it had, it has been restored from an older backup.`,
       { errors: [{ path: 'position', message: `is beyond the log's ${size} records` }] },
     ),
+  noSuchRecord: () =>
+    new ProblemError('record_not_found', 'Send the id of an event, or a position below the size of the log.'),
+  noSuchSize: (size: number) =>
+    new ProblemError('record_not_found', `Send a size up to ${size}: the log has no more records.`),
+  noCheckpoint: () =>
+    new ProblemError(
+      'checkpoint_missing',
+      'Ask again in some seconds: the next checkpoint covers it. If none comes, see log.checkpoint.',
+    ),
   emptyRange: () =>
     new ProblemError('invalid_request', 'Send a `to` that is later than `from`.', {
       errors: [{ path: 'to', message: 'must be later than `from`' }],
@@ -44,10 +53,13 @@ export const refusal = {
       `Wait until ${hold === null ? 'the hold' : `hold ${hold}`} is released: tradefleet audit hold list.`,
       { cause },
     ),
-  holdNotFound: () => new ProblemError('hold_not_found', 'Send the id of a hold: tradefleet audit hold list.'),
+  holdNotFound: () =>
+    new ProblemError('hold_not_found', 'Send the id of a hold: tradefleet audit hold list.'),
   holdReleased: () => new ProblemError('invalid_transition', 'The hold has been released already.'),
   notDue: (_: string | null, cause?: unknown) =>
-    new ProblemError('invalid_transition', 'Wait until it is due: tradefleet audit retention plan.', { cause }),
+    new ProblemError('invalid_transition', 'Wait until it is due: tradefleet audit retention plan.', {
+      cause,
+    }),
   notArchived: (_: string | null, cause?: unknown) =>
     new ProblemError('invalid_transition', 'Run it again: the records are not those that were archived.', {
       cause,
@@ -59,7 +71,8 @@ export const refusal = {
   retentionNotSetUp: (obstacle: string) => new ProblemError('retention_not_set_up', obstacle),
   retentionRunning: () =>
     new ProblemError('retention_running', 'Wait for the run under way: tradefleet audit retention runs.'),
-  runNotFound: () => new ProblemError('retention_run_not_found', 'Send the id that retention.run answered with.'),
+  runNotFound: () =>
+    new ProblemError('retention_run_not_found', 'Send the id that retention.run answered with.'),
 };
 
 /** The service must not start: it could do more to what it keeps than it needs. Names what to do. */

@@ -3,7 +3,9 @@ import type { Logger } from '#libs/telemetry';
 import type { AuditConfig } from '../audit.config.js';
 import { EventsAndQuarantine1700000000001 } from './migrations/0001-events-and-quarantine.js';
 import { Log1700000000002 } from './migrations/0002-log.js';
-import { auditSchema, grantRole, roleUrls, workSchema, type RoleKind } from './roles.js';
+import { PrivacyAndRetention1700000000003 } from './migrations/0003-privacy-and-retention.js';
+import { QueryIndexes1700000000004 } from './migrations/0004-query-indexes.js';
+import { auditSchema, grantRole, roleUrls, workSchema, type Queryable, type RoleKind } from './roles.js';
 
 const applicationName = 'tradefleet-audit';
 
@@ -11,6 +13,8 @@ const migrations = [
   ...outboxMigrations(workSchema),
   EventsAndQuarantine1700000000001,
   Log1700000000002,
+  PrivacyAndRetention1700000000003,
+  QueryIndexes1700000000004,
 ] as const;
 
 /** The connections that record. */
@@ -29,6 +33,15 @@ export const readerOptions = (config: AuditConfig): DatabaseOptions => ({
   applicationName: `${applicationName}-reader`,
 });
 
+/** The connection that archives and drops; a partition is read and counted by single statements. */
+export const keeperOptions = (url: string): DatabaseOptions => ({
+  url,
+  schema: auditSchema,
+  poolMax: 1,
+  applicationName: `${applicationName}-keeper`,
+  statementTimeoutMs: 600_000,
+});
+
 /**
  * As the owner, if we are given it: runs migrations, makes the roles and allows each what it needs, nothing else. Safe
  * to repeat, and to run by several processes at once.
@@ -45,6 +58,7 @@ export async function prepareDatabase(config: AuditConfig, logger: Logger): Prom
       await manager.query("SELECT pg_advisory_xact_lock(hashtextextended('tradefleet:audit:role', 0))");
       for (const [kind, url] of Object.entries(roleUrls(config)))
         await grantRole(manager, kind as RoleKind, new URL(url), await canLogIn(url));
+      await setRetentionMonths(manager, config.retentionMonths);
     });
   } finally {
     await dataSource.destroy();
@@ -62,4 +76,13 @@ async function canLogIn(url: string): Promise<boolean> {
   }
   await dataSource.destroy();
   return true;
+}
+
+/** Only the owner says how long something is kept: who drops what is due does not. */
+async function setRetentionMonths(owner: Queryable, months: AuditConfig['retentionMonths']): Promise<void> {
+  await owner.query(
+    `INSERT INTO audit.retention_months AS old SELECT * FROM unnest($1::text[], $2::integer[])
+     ON CONFLICT (class) DO UPDATE SET months = excluded.months WHERE old.months <> excluded.months`,
+    [Object.keys(months), Object.values(months)],
+  );
 }

@@ -8,13 +8,15 @@ export const auditSchema = 'audit';
 /** What the service works with: rows are changed. */
 export const workSchema = 'audit_work';
 
-export type RoleKind = 'writer' | 'reader';
+export type RoleKind = 'writer' | 'reader' | 'keeper';
 export type Queryable = Pick<DataSource, 'query'>;
 
 /** What a role may do in the two schemas, as it is granted; everything else is taken away. */
 interface Rights {
   /** `<privilege> ON <object>`, for GRANT. */
   readonly grants: readonly string[];
+  /** What of that is taken away again. */
+  readonly revokes?: readonly string[];
   /** Table privileges that are no danger, by schema; any other makes the service refuse the role. */
   readonly allowed: Readonly<Record<string, readonly string[]>>;
 }
@@ -30,19 +32,33 @@ const rights: Record<RoleKind, Rights> = {
       'INSERT ON audit.events, audit.tiles, audit.checkpoints, audit.quarantine, audit.gaps',
       `SELECT (${writerColumns}) ON audit.events`,
       'SELECT ON audit.tiles, audit.checkpoints, audit.gaps',
+      'SELECT, INSERT ON audit.holds, audit.hold_releases',
+      'SELECT ON audit.archives, audit.drops',
       'SELECT (digest, code, source, recorded_at) ON audit.quarantine',
-      'EXECUTE ON FUNCTION audit.ensure_partitions',
+      'EXECUTE ON FUNCTION audit.ensure_partitions, audit.erase_subject',
       `SELECT, INSERT, UPDATE, DELETE ON ${allWork}`,
     ],
+    // A key is destroyed by the function that asks for holds, and by nothing else.
+    revokes: [`UPDATE, DELETE ON ${workSchema}.subjects`],
     allowed: { [auditSchema]: ['INSERT', 'SELECT'], [workSchema]: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] },
   },
   reader: {
     grants: [
       'SELECT ON audit.events, audit.tiles, audit.checkpoints, audit.gaps',
+      'SELECT ON audit.holds, audit.hold_releases, audit.active_holds, audit.archives, audit.drops',
+      'SELECT ON audit.archived_positions, audit.erasures, audit.retention_months',
+      'EXECUTE ON FUNCTION audit.retention_plan',
       'SELECT (digest, stream_seq, subject, code, source, reason, recorded_at) ON audit.quarantine',
       `SELECT ON ${workSchema}.head, ${workSchema}.producers, ${workSchema}.subjects`,
     ],
     allowed: { [auditSchema]: ['SELECT'], [workSchema]: ['SELECT'] },
+  },
+  /** Only functions: what it may see and drop they decide. */
+  keeper: {
+    grants: [
+      'EXECUTE ON FUNCTION audit.retention_plan, audit.read_due, audit.record_archive, audit.drop_partition',
+    ],
+    allowed: {},
   },
 };
 
@@ -53,11 +69,16 @@ const hidden: Record<RoleKind, readonly (readonly [table: string, column: string
     ['audit.quarantine', 'body'],
   ],
   reader: [['audit.quarantine', 'body']],
+  keeper: [
+    ['audit.events', 'data'],
+    ['audit.quarantine', 'body'],
+  ],
 };
 
-export const roleUrls = (config: AuditConfig): Readonly<Record<RoleKind, string>> => ({
+export const roleUrls = (config: AuditConfig): Readonly<Partial<Record<RoleKind, string>>> => ({
   writer: config.databaseUrl,
   reader: config.readerDatabaseUrl,
+  ...(config.keeperDatabaseUrl === undefined ? {} : { keeper: config.keeperDatabaseUrl }),
 });
 
 /**
@@ -85,6 +106,7 @@ export async function grantRole(
     `REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ${schemas} FROM PUBLIC, ${role}`,
     `GRANT USAGE ON SCHEMA ${schemas} TO ${role}`,
     ...rights[kind].grants.map((grant) => `GRANT ${grant} TO ${role}`),
+    ...(rights[kind].revokes ?? []).map((right) => `REVOKE ${right} FROM ${role}`),
   ];
   await owner.query(statements.join(';\n'));
 }

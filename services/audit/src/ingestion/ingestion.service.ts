@@ -3,7 +3,7 @@ import { lazyCounter } from '#libs/telemetry';
 import { Injectable } from '@nestjs/common';
 import { Classifier } from '../classification/classifier.js';
 import { Committer, type Batch, type Committed } from './committer.js';
-import { EventSealer } from './event-sealer.js';
+import { EventSealer } from '../privacy/event.sealer.js';
 import { faultOfTheData } from './log.repository.js';
 import { quarantined, refusedEvent, toLeaf, type Leaf } from './recorded-event.js';
 

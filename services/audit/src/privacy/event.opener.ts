@@ -39,7 +39,8 @@ export class EventOpener {
   }
 
   private openOne<T extends Openable>(row: T, id: string, subject: KnownSubject | null | undefined): T {
-    const actor = row.actor === subjectActor(id) ? (subject?.name ?? missing(id, subject)) : row.actor;
+    const name = subject == null ? missing(id, subject) : subject.name;
+    const actor = row.actor === subjectActor(id) ? name : row.actor;
     const marked = isEventType(row.type) ? eventTypes[row.type].personal : [];
     const values = marked
       .filter((field) => isSealed(row.data[field]))

@@ -10,7 +10,10 @@ export class SubjectRepository implements SubjectStore {
   constructor(private readonly dataSource: DataSource) {}
 
   async byMacs(macs: readonly Buffer[]): Promise<readonly StoredSubject[]> {
-    return await subjectsByMacs(this.dataSource, macs);
+    return await this.dataSource.query<StoredSubject[]>(
+      `SELECT ${columns} FROM audit_work.subjects WHERE name_mac = ANY ($1::bytea[])`,
+      [macs],
+    );
   }
 
   async byIds(ids: readonly string[]): Promise<readonly StoredSubject[]> {
@@ -36,15 +39,13 @@ export class SubjectRepository implements SubjectStore {
       ],
     );
   }
-}
 
-/** The same within a transaction. */
-export async function subjectsByMacs(
-  queryable: Queryable,
-  macs: readonly Buffer[],
-): Promise<readonly StoredSubject[]> {
-  return await queryable.query<StoredSubject[]>(
-    `SELECT ${columns} FROM audit_work.subjects WHERE name_mac = ANY ($1::bytea[])`,
-    [macs],
-  );
+  /** Destroys a key within the caller's transaction. How many records it sealed that are not archived; null: no such key. */
+  async erase(queryable: Queryable, id: string): Promise<number | null> {
+    const [row] = await queryable.query<{ records: string | null }[]>(
+      'SELECT audit.erase_subject($1::uuid) AS records',
+      [id],
+    );
+    return row?.records == null ? null : Number(row.records);
+  }
 }

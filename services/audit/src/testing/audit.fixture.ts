@@ -82,6 +82,9 @@ export class AuditFixture {
       readerDatabaseUrl: roleUrl(ownerUrl, 'audit-reader'),
       databaseOwnerUrl: ownerUrl,
       signingKeyPath: join(folder, 'signing.jwk'),
+      logKeyPath: join(folder, 'log.jwk'),
+      witnessDir: join(folder, 'witness'),
+      auditMasterKeyPath: join(folder, 'master-keys.json'),
       trustedKeys: { '/scheduler': [schedulerKey.publicJwk] },
       ...settings,
     });
