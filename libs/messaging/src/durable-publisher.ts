@@ -116,8 +116,9 @@ export class DurablePublisher {
       publishes.add(1, { outcome: ack.duplicate ? 'duplicate' : 'stored' });
       return { seq: ack.seq, duplicate: ack.duplicate };
     } catch (error) {
-      publishes.add(1, { outcome: 'failed' });
-      throw asProblem(error);
+      const problem = asProblem(error);
+      publishes.add(1, { outcome: 'failed', code: problem.code });
+      throw problem;
     }
   }
 }

@@ -25,8 +25,10 @@ export const metricNames = {
   request_duration_ms: 'tradefleet.messaging.request.duration',
   /** Counter of deliveries settled. Attributes: consumer, outcome (ack, nak, dead). */
   deliveries: 'tradefleet.messaging.deliveries',
-  /** Counter of durable publishes. Attribute: outcome (stored, duplicate, failed). */
+  /** Counter of durable publishes. Attributes: outcome (stored, duplicate, failed); of a failed one its code. */
   publishes: 'tradefleet.messaging.publishes',
+  /** Counter of checkpoints of the audit log. Attribute: outcome (made, diverged). */
+  audit_checkpoints: 'tradefleet.audit.checkpoints',
   /** Counter of lost connections to NATS. */
   disconnects: 'tradefleet.messaging.disconnects',
   /** Gauge of outbox rows not yet published. */

@@ -25,7 +25,10 @@ export const quarantineCodes = {
   bad_signature: 'The signature does not verify',
   /** No key of its source is known, and none has become known while it was waited for. */
   unknown_producer: 'The source is not known',
-  /** Far above every number its incarnation has used so far: recording it would make a gap of all between. */
+  /**
+   * Far above every number its incarnation has used so far: recording it would make a gap of all between. Or one of an
+   * incarnation that leaves out numbers all the time.
+   */
   sequence_far_off: 'The number of the event is far off',
   /** An event with this id has been recorded, with another content. */
   id_conflict: 'Another event has this id',

@@ -131,6 +131,10 @@ describe('classification', () => {
       what: 'all to be told of',
     });
     expect((await toldOf()).map(({ code }) => code).sort()).toEqual(codes.toSorted());
+    await waitFor(async () => (await fixture.query('SELECT FROM audit_work.outbox')).length === 0, {
+      ...patience,
+      what: 'the own events to be confirmed',
+    });
   });
 
   it('is asked for what was put aside, page by page', async () => {

@@ -141,7 +141,7 @@ export class Classifier {
 
 const tooFar: Fault = {
   code: 'sequence_far_off',
-  reason: 'the number is more than 1000000 above all its incarnation has used',
+  reason: 'the number is far above those its incarnation has used, or leaves out too many of them',
 };
 const nothingRead: Fault = { code: 'bad_attributes', reason: 'it cannot be read' };
 

@@ -26,7 +26,8 @@ export class HostKeyRepository {
       { id: string; time: Date; data: { incarnation: string; signingKey: PublicJwk } }[]
     >(
       `SELECT id, time, data FROM audit.events
-        WHERE entity = 'host' AND entity_id = $1 AND type = 'tradefleet.host.registered'
+        WHERE retention = 'audit' AND entity = 'host' AND entity_id = $1
+          AND type = 'tradefleet.host.registered'
         ORDER BY time DESC, id DESC LIMIT $2`,
       [host, registrations_max],
     );

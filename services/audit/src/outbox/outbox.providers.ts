@@ -1,11 +1,18 @@
 import { CLOCK, type Clock } from '#libs/clock';
-import { encodeSignedEvent, Messaging, type EventToEncode, type SigningKey } from '#libs/messaging';
+import {
+  ConfirmationLoop,
+  encodeSignedEvent,
+  Messaging,
+  type EventToEncode,
+  type SigningKey,
+} from '#libs/messaging';
 import { Outbox, OutboxRelay } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import type { Provider } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { AUDIT_SIGNING_KEY } from '../audit.keys.js';
 import { workSchema } from '../database/roles.js';
+import { WatermarkService } from '../watermark/watermark.service.js';
 
 /** CloudEvents source of what the audit service itself tells. */
 export const ownSource = '/audit';
@@ -18,11 +25,12 @@ export const outboxProviders: Provider[] = [
   { provide: Outbox, inject: [CLOCK], useFactory: (clock: Clock) => new Outbox(workSchema, clock) },
   {
     provide: OutboxRelay,
-    inject: [DataSource, Messaging, AUDIT_SIGNING_KEY, CLOCK, LOGGER],
+    inject: [DataSource, Messaging, AUDIT_SIGNING_KEY, WatermarkService, CLOCK, LOGGER],
     useFactory: (
       dataSource: DataSource,
       messaging: Messaging,
       signingKey: SigningKey,
+      watermark: WatermarkService,
       clock: Clock,
       logger: Logger,
     ) =>
@@ -33,6 +41,11 @@ export const outboxProviders: Provider[] = [
           finish: async (event) => await encodeSignedEvent(event as EventToEncode, signingKey),
           publish: async (messages) => await messaging.publishDurableAll(messages),
           onReachable: (listener) => messaging.onConnected(listener),
+          // It need not ask itself over NATS.
+          confirmation: (kept) =>
+            new ConfirmationLoop(kept, async (request) => await watermark.answer(request), {
+              ...{ source: ownSource, clock, logger },
+            }),
         },
         { schema: workSchema, source: ownSource, clock, logger },
       ),

@@ -1,6 +1,6 @@
 import { CLOCK, type Clock } from '#libs/clock';
 import { newId, type SequenceRange } from '#libs/contracts';
-import { Outbox, OutboxRelay, TransactionRunner, type NewEvent, type Transaction } from '#libs/persistence';
+import { Outbox, TransactionRunner, type NewEvent, type Transaction } from '#libs/persistence';
 import { lazyCounter, LOGGER, type Logger } from '#libs/telemetry';
 import { Inject, Injectable } from '@nestjs/common';
 import {
@@ -14,8 +14,8 @@ import {
 } from './gap.repository.js';
 import { normalised, upToOf, within, without, type Ranges } from './ranges.js';
 
-/** Gaps of one source that are recorded in an hour: beyond it they are asked for and logged, not recorded. */
-const found_an_hour_max = 512;
+/** Gaps of one source that are recorded in an hour; others are found again when it is over. */
+const found_an_hour_max = 4096;
 const hour_ms = 3_600_000;
 /** Gaps that are recorded at once; the others the next time. */
 const found_max = 32;
@@ -46,7 +46,6 @@ export class GapLedger {
     private readonly transactions: TransactionRunner,
     private readonly repository: GapRepository,
     private readonly outbox: Outbox,
-    private readonly relay: OutboxRelay,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -144,7 +143,6 @@ export class GapLedger {
 
   private tell(producer: Incarnation, entries: readonly Entry[]): void {
     if (entries.length === 0) return;
-    this.relay.wake();
     for (const { row } of entries) {
       gapEvents.add(lengthOf(row.range), { outcome: row.outcome });
       const { gap, range, outcome, detail } = row;

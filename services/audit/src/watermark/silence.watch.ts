@@ -1,5 +1,5 @@
 import { CLOCK, type Clock } from '#libs/clock';
-import { Outbox, OutboxRelay, TransactionRunner } from '#libs/persistence';
+import { Outbox, TransactionRunner } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { AUDIT_CONFIG, type AuditConfig } from '../audit.config.js';
@@ -23,7 +23,6 @@ export class SilenceWatch implements OnModuleDestroy {
     private readonly quarantine: QuarantineReports,
     private readonly transactions: TransactionRunner,
     private readonly outbox: Outbox,
-    private readonly relay: OutboxRelay,
     @Inject(AUDIT_CONFIG) private readonly config: Pick<AuditConfig, 'silentAfterMs'>,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -47,7 +46,6 @@ export class SilenceWatch implements OnModuleDestroy {
     if (flood === null) return;
     await this.transactions.run(async (tx) => await this.outbox.event(tx, flood));
     this.quarantine.forget();
-    this.relay.wake();
   }
 
   private async run(): Promise<void> {
