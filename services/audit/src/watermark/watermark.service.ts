@@ -1,12 +1,13 @@
 import { CLOCK, type Clock } from '#libs/clock';
 import { watermarkLimits, type WatermarkAnswer, type WatermarkRequest } from '#libs/contracts';
 import { consumerPlace, Messaging, type ConsumerPlace } from '#libs/messaging';
+import { LOGGER, type Logger } from '#libs/telemetry';
 import { Inject, Injectable } from '@nestjs/common';
 import { EVENTS_CONSUMER, type EventsConsumer } from '../audit.keys.js';
 import { GapLedger } from './gap.ledger.js';
 import { GapRepository, type Incarnation, type ProducerState } from './gap.repository.js';
 import { firstOf, normalised, upToOf, without, type Ranges } from './ranges.js';
-import { RefillPlanner } from './refill.planner.js';
+import { RefillPlanner, type Progress } from './refill.planner.js';
 
 type Asked = WatermarkRequest['incarnations'][number];
 type Answered = WatermarkAnswer['incarnations'][number];
@@ -31,6 +32,7 @@ export class WatermarkService {
     private readonly messaging: Messaging,
     @Inject(EVENTS_CONSUMER) private readonly consumer: EventsConsumer,
     @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   async answer({ source, incarnations }: WatermarkRequest): Promise<WatermarkAnswer> {
@@ -56,13 +58,23 @@ export class WatermarkService {
     const producer: Incarnation = { source, incarnation };
     const key = `${source} ${incarnation}`;
     const progress = { upTo: upToOf(before.received), last, received: before.received };
-    const missingUpTo = await this.planner.missingUpTo(key, progress, place);
+    const missingUpTo = await this.missingUpTo(key, progress, place);
     const gone = normalised(unavailable);
     const findings = { missingUpTo: missingUpTo ?? 0, unavailable: gone };
     const after = GapLedger.isNews(before, findings) ? await this.ledger.write(producer, findings) : before;
     const missing = missingUpTo === null ? [] : missingOf(after, gone);
     if (missingUpTo !== null) this.planner.asked(key, missing);
     return { incarnation, upTo: upToOf(after.received), missing };
+  }
+
+  /** How far it is can be told also when the stream cannot be looked at. */
+  private async missingUpTo(key: string, progress: Progress, place: Place): Promise<number | null> {
+    try {
+      return await this.planner.missingUpTo(key, progress, place);
+    } catch (error) {
+      this.logger.warn({ err: error, producer: key }, 'the stream of events could not be looked at');
+      return null;
+    }
   }
 
   /** To the minute, so that asking does not write each time. */
