@@ -4,5 +4,7 @@ export * from './tile.js';
 export * from './tile-builder.js';
 export * from './proof.js';
 export * from './proof-check.js';
+export * from './cover.js';
 export * from './note.js';
 export * from './checkpoint.js';
+export * from './note.reader.js';

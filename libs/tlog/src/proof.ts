@@ -1,3 +1,4 @@
+import { Frontier } from './frontier.js';
 import { emptyRoot, hash_bytes, nodeHash, requireSize } from './hash.js';
 import { subtreeRoot, tile_hashes, tile_height, type ReadTile } from './tile.js';
 
@@ -46,6 +47,19 @@ export async function consistencyProof(from: number, to: number, read: ReadTile)
   return await Promise.all(ranges.map(async (it) => await rangeRoot(it, read)));
 }
 
+/** The frontier of the log as it was at a size that is not larger than now. */
+export async function frontierAt(size: number, read: ReadTile): Promise<Frontier> {
+  requireSize(size);
+  const hashes: Buffer[] = [];
+  for (let from = 0; from < size;) {
+    let count = 1;
+    while (count * 2 <= size - from) count *= 2;
+    hashes.push(await completeRoot(from, Math.log2(count), read));
+    from += count;
+  }
+  return Frontier.from(size, Buffer.concat(hashes));
+}
+
 /** Root of the log as it was at a size that is not larger than now. */
 export async function rootAt(size: number, read: ReadTile): Promise<Buffer> {
   requireSize(size);
@@ -70,7 +84,7 @@ async function rangeRoot(range: Range, read: ReadTile): Promise<Buffer> {
 }
 
 /** Root of a complete subtree, from the one tile that holds its lower edge. */
-async function completeRoot(from: number, height: number, read: ReadTile): Promise<Buffer> {
+export async function completeRoot(from: number, height: number, read: ReadTile): Promise<Buffer> {
   const level = Math.floor(height / tile_height);
   const count = 2 ** (height % tile_height);
   const first = from / tile_hashes ** level;

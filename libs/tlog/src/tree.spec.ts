@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { Frontier } from './frontier.js';
 import { emptyRoot, hash_bytes, hashAt, leafHash, nodeHash } from './hash.js';
 import { verifyConsistency, verifyInclusion } from './proof-check.js';
-import { consistencyProof, inclusionProof, rootAt } from './proof.js';
+import { consistencyProof, frontierAt, inclusionProof, rootAt } from './proof.js';
 import { TileBuilder } from './tile-builder.js';
 import { MissingHashes, tile_bytes, tile_hashes, tileReader, tileWidth, type StoredHashes } from './tile.js';
 
@@ -148,6 +148,16 @@ describe('the tree', () => {
         expect(frontier.root()).toEqual(naiveRoot(many.slice(0, size)));
       }),
       { numRuns: 60 },
+    );
+  });
+
+  it('has the same frontier when it is read from tiles', async () => {
+    await fc.assert(
+      fc.asyncProperty(sizes, async (size) => {
+        const read = await frontierAt(size, big.reader(many.length));
+        expect(read.hashes()).toEqual(frontierOf(many.slice(0, size)).hashes());
+      }),
+      { numRuns: 30 },
     );
   });
 

@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, sign as signBytes, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
 import { exportJWK } from 'jose/key/export';
 import { generateKeyPair } from 'jose/key/generate/keypair';
@@ -61,6 +61,12 @@ export class SigningKey {
   /** A detached JWS over the bytes (RFC 7515, appendix F): `<header>..<signature>`. */
   async sign(bytes: Uint8Array): Promise<string> {
     return `${this.header}..${await signDetached(this.header, bytes, this.keyObject)}`;
+  }
+
+  /** For signatures in forms of others, such as notes: the bare 64 bytes, and the half that checks them. */
+  rawSigner(): { readonly publicKey: KeyObject; sign(bytes: Uint8Array): Buffer } {
+    const { keyObject } = this;
+    return { publicKey: createPublicKey(keyObject), sign: (bytes) => signBytes(null, bytes, keyObject) };
   }
 
   /** For the makers of tokens in this folder. */

@@ -4,9 +4,11 @@ import { Controller } from '@nestjs/common';
 import { z } from 'zod';
 import { IngestionService } from '../ingestion/ingestion.service.js';
 import { LogRepository } from '../ingestion/log.repository.js';
+import { CheckpointService } from '../log/checkpoint.service.js';
 
 export interface AuditHealth {
-  readonly status: 'ok';
+  /** `degraded`: everything is recorded, but the log is not what its witness has seen. */
+  readonly status: 'ok' | 'degraded';
   /** Events added since the start of this process. */
   readonly ingested: number;
   /** Deliveries of events that had been recorded before. */
@@ -22,6 +24,7 @@ export class HealthController {
   constructor(
     private readonly ingestion: IngestionService,
     private readonly log: LogRepository,
+    private readonly checkpoints: CheckpointService,
     private readonly messaging: Messaging,
   ) {}
 
@@ -31,6 +34,10 @@ export class HealthController {
     await this.log.ping();
     const { stream, durable } = consumers.audit;
     const consumer = await (await this.messaging.manager()).consumers.info(stream, durable);
-    return { status: 'ok', ...this.ingestion.counts(), lag: consumer.num_pending + consumer.num_ack_pending };
+    return {
+      status: this.checkpoints.diverged === null ? 'ok' : 'degraded',
+      ...this.ingestion.counts(),
+      lag: consumer.num_pending + consumer.num_ack_pending,
+    };
   }
 }

@@ -15,6 +15,7 @@ import { EmbeddedPostgres, startPostgres, waitFor, type TestPostgres } from '#li
 import { AuditModule } from '../audit.module.js';
 import { prepareDatabase } from '../database/prepare-database.js';
 import type { AuditHealth } from '../health/health.controller.js';
+import { LogKey } from '../log/log-key.js';
 import { AuditFixture, impatientConsumer } from '../testing/audit.fixture.js';
 import { Committer, type Batch, type Committed } from './committer.js';
 import { LogRepository } from './log.repository.js';
@@ -233,6 +234,7 @@ async function startDying(fixture: AuditFixture) {
       AuditModule.forRoot({
         ...{ config, logger, messaging, consumer: impatientConsumer },
         signingKey: await SigningKey.generate(),
+        logKey: await LogKey.fromFile(config.logKeyPath, config.logOrigin),
       }),
     ],
   })
