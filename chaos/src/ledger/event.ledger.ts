@@ -8,8 +8,9 @@ import { readSpool } from './spool.reader.js';
 const outboxes = ['scheduler', 'secrets'] as const;
 
 /**
- * What producers have recorded, put next to what was audited. Services keep their rows for a day; an agent deletes what
- * is stored, so its numbers are read after each of its ends, before another start forgets them.
+ * What producers have recorded, put next to what was audited. Producers delete what the audit service says it has, and
+ * forget starts of which nothing is left: what a service numbered since its last start it knows, and of those before
+ * what is still kept; an agent's numbers are read after each of its ends, before another start forgets them.
  */
 export class EventLedger {
   /** Host -> start of its agent -> last number given. */
@@ -44,16 +45,18 @@ export class EventLedger {
       const missing: string[] = [];
       let unpublished = waiting;
       for (const name of outboxes) {
-        const { rows } = await client.query<Entry & { waiting: number }>(
-          `SELECT p.source, p.incarnation::text, p.sequence::integer AS last,
-                  count(o.id)::integer AS events, count(o.id) FILTER (WHERE o.published_at IS NULL)::integer AS waiting
-             FROM ${name}.outbox_producer p LEFT JOIN ${name}.outbox o ON o.event IS NOT NULL
-            GROUP BY p.source, p.incarnation, p.sequence`,
+        const { rows } = await client.query<Pick<Entry, 'source' | 'incarnation' | 'last'>>(
+          `SELECT source, incarnation::text, sequence::integer AS last FROM ${name}.outbox_producer
+           UNION ALL
+           SELECT p.source, o.incarnation::text, max(o.sequence)::integer AS last
+             FROM ${name}.outbox_producer p JOIN ${name}.outbox o ON o.incarnation <> p.incarnation
+            GROUP BY p.source, o.incarnation`,
         );
-        recorded.push(
-          ...rows.map(({ source, incarnation, last, events }) => ({ source, incarnation, last, events })),
+        recorded.push(...rows.map((row) => ({ ...row, events: row.last })));
+        const { rows: counted } = await client.query<{ n: number }>(
+          `SELECT count(*)::integer AS n FROM ${name}.outbox WHERE event IS NOT NULL AND published_at IS NULL`,
         );
-        unpublished += rows.reduce((sum, row) => sum + row.waiting, 0);
+        unpublished += counted[0]?.n ?? 0;
         const { rows: lost } = await client.query<{ id: string }>(
           `SELECT o.message_id::text AS id FROM ${name}.outbox o
             WHERE o.event IS NOT NULL AND NOT EXISTS (SELECT FROM audit.events e WHERE e.id = o.message_id) LIMIT 20`,

@@ -17,9 +17,11 @@ describe('readSpool', () => {
     const agent = new DatabaseSync(path);
     agent.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;');
     agent.exec(
-      'CREATE TABLE incarnations (id TEXT, sequence INTEGER); CREATE TABLE spool (position INTEGER);',
+      'CREATE TABLE incarnations (id TEXT, sequence INTEGER); CREATE TABLE spool (position INTEGER, published INTEGER);',
     );
-    agent.exec("INSERT INTO incarnations VALUES ('one', 7); INSERT INTO spool VALUES (6), (7);");
+    agent.exec(
+      "INSERT INTO incarnations VALUES ('one', 7); INSERT INTO spool VALUES (5, 1), (6, 0), (7, 0);",
+    );
     try {
       expect(readSpool(path, folder)).toEqual({ incarnations: new Map([['one', 7]]), waiting: 2 });
     } finally {

@@ -31,7 +31,7 @@ function read(path: string): SpoolState {
   const database = new DatabaseSync(path);
   try {
     const rows = database.prepare('SELECT id, sequence FROM incarnations').all();
-    const counted = database.prepare('SELECT count(*) AS n FROM spool').get();
+    const counted = database.prepare('SELECT count(*) AS n FROM spool WHERE published = 0').get();
     return {
       incarnations: new Map(rows.map((row) => [String(row['id']), Number(row['sequence'])])),
       waiting: Number(counted?.['n'] ?? 0),

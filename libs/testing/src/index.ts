@@ -10,4 +10,5 @@ export * from './test-postgres.js';
 export * from './unique-name.js';
 export * from './virtual-clock.js';
 export * from './wait-for.js';
+export * from './watermark-ledger.js';
 export * from './builders.js';

@@ -113,8 +113,11 @@ export const AgentConfig = z.strictObject({
   heartbeatTimeoutMs: z.int().min(100).max(60_000).default(2500),
   /** Allocations being prepared at a time. */
   lanesWorkingMax: z.int().min(1).max(1000).default(16),
-  /** Events that may wait for the broker before new work is refused; about 1 KiB each on the disk. */
-  spoolEventsMax: z.int().min(100).max(10_000_000).default(50_000),
+  /**
+   * Events that may wait to be recorded by the audit service before new work is refused; about 1 KiB each on the disk. A
+   * host that starts a bot every ten seconds makes about one a second: the default lasts it more than a day.
+   */
+  spoolEventsMax: z.int().min(100).max(10_000_000).default(100_000),
   /**
    * What becomes of the bots when the agent is asked to end: `keep` lets them run, bounded by their leases, for the
    * next agent to adopt; `stop` ends them first.

@@ -2,6 +2,7 @@ import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { join } from 'node:path';
 import { CLOCK, type Clock } from '#libs/clock';
 import { connectMessaging } from '#libs/messaging';
+import { EventSpool } from '#libs/spool';
 import { TelemetryModule, type Logger } from '#libs/telemetry';
 import { AdoptionService } from './adoption/adoption.service.js';
 import { HousekeepingService } from './adoption/housekeeping.service.js';
@@ -30,7 +31,7 @@ import { CommandServer } from './commands/command.server.js';
 import { CommandVerifier } from './commands/command.verifier.js';
 import { DRIVER, type Driver } from './drivers/driver.js';
 import { EventPublisher } from './events/event.publisher.js';
-import { EventSpool, SPOOL_OPTIONS, type SpoolOptions } from './events/event-spool.js';
+import { EventRoom } from './events/event-room.js';
 import {
   HEARTBEAT_OPTIONS,
   HeartbeatService,
@@ -152,13 +153,6 @@ const settings = ({ config, identity, driver, version }: AgentParts): Provider[]
     } satisfies HeartbeatOptions,
   },
   {
-    provide: SPOOL_OPTIONS,
-    useValue: {
-      incarnation: identity.incarnation,
-      events_max: config.spoolEventsMax,
-    } satisfies SpoolOptions,
-  },
-  {
     provide: MEASURE_HOST,
     useValue: (async () => {
       const measured = await driver.fingerprint();
@@ -180,7 +174,7 @@ const settings = ({ config, identity, driver, version }: AgentParts): Provider[]
   },
 ];
 
-const state = ({ config, clock, logger, signal }: AgentParts): Provider[] => [
+const state = ({ config, identity, clock, logger, signal }: AgentParts): Provider[] => [
   {
     provide: AgentDatabase,
     useFactory: async () =>
@@ -194,7 +188,13 @@ const state = ({ config, clock, logger, signal }: AgentParts): Provider[] => [
   SparesRepository,
   LastLogsRepository,
   StateUpkeep,
-  EventSpool,
+  {
+    provide: EventSpool,
+    inject: [AgentDatabase],
+    useFactory: (db: AgentDatabase) =>
+      new EventSpool(db, clock, { incarnation: identity.incarnation, events_max: config.spoolEventsMax }),
+  },
+  EventRoom,
 ];
 
 const allocations = ({ config, clock }: AgentParts): Provider[] => [

@@ -48,9 +48,24 @@ export class AllocationFailure extends Error {
   }
 }
 
-/** The spool has no room for what new work would have to report; the work is left with the broker for later. */
-export class SpoolFull extends Error {
-  override readonly name = 'SpoolFull';
+/** `spool_full`: too much waits to be recorded by the audit service. `disk_full`: the disk of the state takes no more. */
+export type NoRoomCode = 'spool_full' | 'disk_full';
+
+/** There is no room for what new work would have to report; the work is left with the broker for later. */
+export class NoRoom extends Error {
+  override readonly name = 'NoRoom';
+
+  constructor(
+    readonly code: NoRoomCode,
+    options?: { cause: unknown },
+  ) {
+    super(
+      code === 'spool_full'
+        ? 'Too many events wait to be recorded by the audit service; new work waits at the broker.'
+        : 'The disk of the state directory is full; new work waits at the broker.',
+      options,
+    );
+  }
 }
 
 /** A change was asked for that the state machine does not know: a defect, never a message from outside. */

@@ -9,7 +9,7 @@ import { VirtualClock } from '#libs/testing';
 import { AgentConfig } from '../agent.config.js';
 import type { DriverStores, ForeignTask, KeptVolume } from '../drivers/driver.js';
 import { SimulatedDriver } from '../drivers/simulated/simulated.driver.js';
-import { EventSpool } from '../events/event-spool.js';
+import { EventSpool } from '#libs/spool';
 import { Identity } from '../identity/identity.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { AllocationsRepository } from '../state/allocations.repository.js';
@@ -63,7 +63,7 @@ describe('spare things', () => {
     inUse,
   });
   const accounts = () => stores.volumes.map(({ account }) => account);
-  const told = () => spool.oldest(100).map(({ type, data }) => ({ type, ...(data as object) }));
+  const told = () => spool.next(100).map(({ type, data }) => ({ type, ...(data as object) }));
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'tradefleet-spares-'));

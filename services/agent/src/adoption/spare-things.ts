@@ -4,7 +4,7 @@ import type { EventData } from '#libs/contracts';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { AGENT_CONFIG, type AgentConfig } from '../agent.config.js';
 import { DRIVER, type Driver, type DriverStores } from '../drivers/driver.js';
-import { EventSpool } from '../events/event-spool.js';
+import { EventSpool } from '#libs/spool';
 import { Identity } from '../identity/identity.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { AllocationsRepository } from '../state/allocations.repository.js';

@@ -13,7 +13,7 @@ import {
   type UnreadableTask,
 } from '../drivers/driver.js';
 import { isAbort, oneLine } from '../errors.js';
-import { EventSpool } from '../events/event-spool.js';
+import { EventSpool } from '#libs/spool';
 import { Identity } from '../identity/identity.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { AllocationsRepository } from '../state/allocations.repository.js';

@@ -120,7 +120,7 @@ export class AllocationAttempt {
     this.#startedMs = this.tools.clock.monotonicMs();
     const { record } = this.owner;
     if (movesForward(record.state, 'starting')) await this.#move('starting');
-    else this.owner.changed(await this.tools.journal.begun(record));
+    else this.owner.changed(await this.tools.journal.begun(record, this.#signal));
   }
 
   /** From now on there is a container to watch. */
@@ -137,14 +137,14 @@ export class AllocationAttempt {
 
   async #reached(stages: readonly Stage[], ready: boolean, tookMs: number | null): Promise<void> {
     const { record } = this.owner;
-    this.owner.changed(await this.tools.journal.stages(record, stages, ready, tookMs));
+    this.owner.changed(await this.tools.journal.stages(record, stages, ready, tookMs, this.#signal));
     if (!ready) return;
     const { id, attempts, command } = record;
     this.tools.logger.info({ allocation: id, bot: command.bot, attempt: attempts.attempt }, 'bot is ready');
   }
 
   async #move(state: 'preparing' | 'starting'): Promise<void> {
-    this.owner.changed(await this.tools.journal.move(this.owner.record, state));
+    this.owner.changed(await this.tools.journal.move(this.owner.record, state, {}, null, this.#signal));
   }
 
   #exited(exit: TaskExit): void {

@@ -13,7 +13,8 @@ import { VerifyAllocationHook } from './hooks/verify-allocation.hook.js';
 /** What remembers which hooks are done. */
 export interface HookMemory {
   done(): ReadonlySet<string>;
-  remember(hook: string): Promise<void>;
+  /** Waits for room on the disk, until the signal aborts. */
+  remember(hook: string, signal: AbortSignal): Promise<void>;
 }
 
 /** The order of the hooks stands here and nowhere else. */
@@ -54,6 +55,6 @@ export async function runHooks(
     context.signal.throwIfAborted();
     if (done.has(hook.name)) continue;
     await hook.run(context);
-    if (hook.lasting) await memory.remember(hook.name);
+    if (hook.lasting) await memory.remember(hook.name, context.signal);
   }
 }

@@ -9,7 +9,7 @@ import {
   type Stage,
 } from '#libs/contracts';
 import { InvalidTransition } from '../errors.js';
-import { EventSpool } from '../events/event-spool.js';
+import { EventSpool } from '#libs/spool';
 import { Identity } from '../identity/identity.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { AllocationsRepository } from '../state/allocations.repository.js';
@@ -34,7 +34,10 @@ const eventOf: Partial<Record<AllocationState, EventTypeName & `tradefleet.alloc
   failed: 'tradefleet.allocation.failed',
 };
 
-/** Writes what becomes of allocations: the state and the event that tells of it in one commit. */
+/**
+ * Writes what becomes of allocations: the state and the event that tells of it in one commit. With a signal it waits for
+ * room while the disk is full: what lives goes on, and is told of once it can be.
+ */
 @Injectable()
 export class AllocationJournal {
   constructor(
@@ -60,13 +63,14 @@ export class AllocationJournal {
     state: AllocationState,
     change: Change = {},
     actor: string | null = null,
+    signal?: AbortSignal,
   ): Promise<AllocationRecord> {
     const type = eventOf[state];
     if (type === undefined || !movesForward(record.state, state)) {
       throw new InvalidTransition(`An allocation does not go from ${record.state} to ${state}.`);
     }
     const moved = { ...(state === 'starting' ? begunNow(record) : record), ...change, state };
-    await this.db.commit(() => this.#write(moved, type, actor));
+    await this.#commit(() => this.#write(moved, type, actor), signal);
     return moved;
   }
 
@@ -78,28 +82,29 @@ export class AllocationJournal {
     record: AllocationRecord,
     end: AttemptEnd,
     at: { readonly boottimeMs: number; readonly wallMs: number; readonly delayMs: number },
+    signal: AbortSignal,
   ): Promise<AllocationRecord> {
     const attempts = followedByAnother(record.attempts, end, at);
     const next = { ...record, attempts, stage: null };
     const { reason, detail, exitCode } = end;
-    await this.db.commit(() => {
+    await this.#commit(() => {
       this.allocations.forgetHooksOf(record.id);
       this.#write(next, 'tradefleet.allocation.restarting', this.identity.actor, {
         ...{ reason, detail, exitCode, delayMs: at.delayMs },
       });
-    });
+    }, signal);
     return next;
   }
 
   /** All hooks of the attempt are to be done (again): an agent that was killed may have done some for the same one. */
-  async anew(record: AllocationRecord): Promise<void> {
-    await this.db.commit(() => this.allocations.forgetHooksOf(record.id));
+  async anew(record: AllocationRecord, signal: AbortSignal): Promise<void> {
+    await this.#commit(() => this.allocations.forgetHooksOf(record.id), signal);
   }
 
   /** The container of an attempt that was waited for runs. */
-  async begun(record: AllocationRecord): Promise<AllocationRecord> {
+  async begun(record: AllocationRecord, signal: AbortSignal): Promise<AllocationRecord> {
     const begun = begunNow(record);
-    await this.db.commit(() => this.#write(begun, null, null));
+    await this.#commit(() => this.#write(begun, null, null), signal);
     return begun;
   }
 
@@ -112,12 +117,14 @@ export class AllocationJournal {
     passed: readonly Stage[],
     ready: boolean,
     tookMs: number | null,
+    signal: AbortSignal,
   ): Promise<AllocationRecord> {
     if (ready && record.state !== 'running' && !movesForward(record.state, 'running')) {
       throw new InvalidTransition(`An allocation does not go from ${record.state} to running.`);
     }
     let latest = record;
-    await this.db.commit(() => {
+    await this.#commit(() => {
+      latest = record;
       for (const [index, stage] of passed.entries()) {
         latest = { ...latest, stage };
         const took = { tookMs: index === 0 ? tookMs : 0 };
@@ -126,7 +133,7 @@ export class AllocationJournal {
       if (!ready) return;
       latest = { ...latest, state: 'running' };
       this.#write(latest, 'tradefleet.allocation.running', null);
-    });
+    }, signal);
     return latest;
   }
 
@@ -135,6 +142,10 @@ export class AllocationJournal {
     const adopted = { ...record, state };
     await this.db.commit(() => this.#write(adopted, 'tradefleet.allocation.adopted', this.identity.actor));
     return adopted;
+  }
+
+  async #commit(work: () => void, signal: AbortSignal | undefined): Promise<void> {
+    await this.db.commit(work, signal === undefined ? undefined : { clock: this.clock, signal });
   }
 
   #write(

@@ -17,7 +17,7 @@ export class AllocationRestarts {
   ) {}
 
   /** The record with the next attempt, once it is durable and told; null when there is none. */
-  async next(record: StartedRecord, end: AttemptEnd): Promise<AllocationRecord | null> {
+  async next(record: StartedRecord, end: AttemptEnd, signal: AbortSignal): Promise<AllocationRecord | null> {
     const { command, attempts } = record;
     const boottimeMs = this.clock.boottimeMs();
     const wallMs = this.clock.wallMs();
@@ -35,6 +35,7 @@ export class AllocationRestarts {
       return null;
     }
     this.logger.warn({ ...fields, exitCode: end.exitCode, delay_ms: next.delayMs }, 'bot is started again');
-    return await this.journal.restarting(record, end, { boottimeMs, wallMs, delayMs: next.delayMs });
+    const at = { boottimeMs, wallMs, delayMs: next.delayMs };
+    return await this.journal.restarting(record, end, at, signal);
   }
 }

@@ -128,7 +128,7 @@ export class AllocationRunner {
       await this.#waitFor(predecessor);
       // The agent before has left it to us to wait, and to see to it that nothing of the attempt before is there.
       if (this.#record.attempts.dueBoottimeMs !== null) {
-        await this.tools.journal.anew(this.#record);
+        await this.tools.journal.anew(this.#record, this.#interruption.signal);
         await this.#clearAndWait();
       }
       end = await this.#try(null);
@@ -156,7 +156,7 @@ export class AllocationRunner {
   /** After an attempt: waits until the next one may begin, or ends the allocation and says no. */
   async #again(end: AttemptEnd): Promise<boolean> {
     this.#interruption.signal.throwIfAborted();
-    const next = await this.tools.restarts.next(this.#record, end);
+    const next = await this.tools.restarts.next(this.#record, end, this.#interruption.signal);
     if (next === null) {
       this.#fail(end.reason, end.detail, end.exitCode);
       return false;

@@ -55,7 +55,8 @@ export class AllocationsService {
   ) {
     const memory = (id: string): HookMemory => ({
       done: () => this.allocations.hooksDone(id),
-      remember: async (hook) => await this.db.commit(() => this.allocations.hookDone(id, hook)),
+      remember: async (hook, signal) =>
+        await this.db.commit(() => this.allocations.hookDone(id, hook), { clock, signal }),
     });
     this.#tools = {
       driver,

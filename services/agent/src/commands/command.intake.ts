@@ -7,8 +7,9 @@ import { AllocationJournal } from '../allocations/allocation.journal.js';
 import { firstAttempt } from '../allocations/allocation.attempts.js';
 import { isStarted, type AllocationRecord, type StopWish } from '../allocations/allocation.record.js';
 import { AllocationsService } from '../allocations/allocations.service.js';
-import { SpoolFull } from '../errors.js';
-import { EventSpool } from '../events/event-spool.js';
+import { NoRoom } from '../errors.js';
+import { lacksRoom } from '#libs/spool';
+import { EventRoom } from '../events/event-room.js';
 import { PreparationService } from '../preparation/preparation.service.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { AllocationsRepository } from '../state/allocations.repository.js';
@@ -36,25 +37,36 @@ export class CommandIntake {
     private readonly journal: AllocationJournal,
     private readonly allocations: AllocationsService,
     private readonly preparations: PreparationService,
-    private readonly spool: EventSpool,
+    private readonly room: EventRoom,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   /**
    * Resolves once the command is durable, so that it may be acknowledged.
-   * @throws Poison for what does not verify (reported already), SpoolFull to have it delivered again later
+   * @throws Poison for what does not verify (reported already), NoRoom to have it delivered again later
    */
   async take(delivery: Delivery): Promise<void> {
     try {
       const command = await this.verifier.verify(delivery);
-      const effect = await this.db.commit(() => this.#record(command, delivery));
+      const effect = await this.#recorded(command, delivery);
       this.logger.info({ command: command.id, verb: command.verb, ...aboutOf(command) }, 'command taken');
       effect?.();
     } catch (error) {
       if (!(error instanceof ProblemError)) throw error;
       await this.rejections.report(error, delivery);
       throw new Poison(error.code, { cause: error });
+    }
+  }
+
+  async #recorded(command: Command, delivery: Delivery): Promise<Effect> {
+    try {
+      return await this.db.commit(() => this.#record(command, delivery));
+    } catch (error) {
+      if (!lacksRoom(error)) throw error;
+      // No full disk keeps a bot alive. It comes again until it is written, which shortens nothing any more.
+      if (command.verb === 'stop') this.allocations.stop(command.allocation, this.#wishOf(command));
+      throw new NoRoom('disk_full', { cause: error });
     }
   }
 
@@ -75,8 +87,7 @@ export class CommandIntake {
       case 'stop':
         return this.#stop(command);
       case 'prepare':
-        if (!this.spool.hasRoom)
-          throw new SpoolFull('The spool of events is full; new work waits at the broker.');
+        this.room.require();
         return this.preparations.record(command, traceparentOf(delivery));
     }
   }
@@ -90,8 +101,7 @@ export class CommandIntake {
     if (command.epoch <= seen) {
       throw new ProblemError('stale_epoch', `Epoch ${command.epoch} has passed: epoch ${seen} was seen.`);
     }
-    if (!this.spool.hasRoom)
-      throw new SpoolFull('The spool of events is full; new work waits at the broker.');
+    this.room.require();
     const record: AllocationRecord = { ...newRecord(command), traceparent: traceparentOf(delivery) };
     this.journal.open(record);
     return () => {
@@ -114,17 +124,15 @@ export class CommandIntake {
       return null;
     }
     if (!isLive(known.state)) return null;
-    const wish: StopWish = {
-      reason: command.reason,
-      graceMs: command.graceMs,
-      actor: command.actor,
-      detail: null,
-      askedBoottimeMs: this.clock.boottimeMs(),
-    };
+    const wish = this.#wishOf(command);
     this.records.wishStop(command.allocation, wish);
     return () => {
       this.allocations.stop(command.allocation, wish);
     };
+  }
+
+  #wishOf({ reason, graceMs, actor }: StopCommand): StopWish {
+    return { reason, graceMs, actor, detail: null, askedBoottimeMs: this.clock.boottimeMs() };
   }
 }
 

@@ -2,8 +2,8 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Id, type ProblemError } from '#libs/contracts';
 import { header, type Delivery } from '#libs/messaging';
 import { LOGGER, isTraceparent, type Logger } from '#libs/telemetry';
-import { SpoolFull } from '../errors.js';
-import { EventSpool } from '../events/event-spool.js';
+import { EventSpool } from '#libs/spool';
+import { EventRoom } from '../events/event-room.js';
 import { Identity } from '../identity/identity.js';
 import { AgentDatabase } from '../state/agent.database.js';
 
@@ -18,6 +18,7 @@ export class CommandRejections {
   constructor(
     private readonly db: AgentDatabase,
     private readonly spool: EventSpool,
+    private readonly room: EventRoom,
     private readonly identity: Identity,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -29,14 +30,13 @@ export class CommandRejections {
 
   /**
    * Resolves once the rejection is durable as an event.
-   * @throws SpoolFull so that the message stays with the broker until it can be told of
+   * @throws NoRoom so that the message stays with the broker until it can be told of
    */
   async report(problem: ProblemError, delivery: Delivery): Promise<void> {
     const { command, allocation, verb } = claims(delivery.body);
     const traceparent = header(delivery.headers, 'traceparent') ?? '';
     await this.db.commit(() => {
-      if (!this.spool.hasRoom)
-        throw new SpoolFull('The spool of events is full; the rejection waits at the broker.');
+      this.room.require();
       this.spool.append({
         type: 'tradefleet.command.rejected',
         subjectId: command ?? nameless,

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
 import { HeartbeatAck, ProblemError, isLive, subjects, type Heartbeat } from '#libs/contracts';
+import { lacksRoom } from '#libs/spool';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { AllocationsService } from '../allocations/allocations.service.js';
 import { isAbort } from '../errors.js';
@@ -173,11 +174,18 @@ export class HeartbeatService {
     const proof = answer.termProof ?? '';
     const known = answer.term === this.#termSeen() && proof === (this.facts.get('term-proof') ?? '');
     if (known && reported.length === 0) return;
-    await this.db.commit(() => {
-      this.facts.set('term', String(answer.term));
-      this.facts.set('term-proof', proof);
-      this.records.markReported(reported);
-    });
+    try {
+      await this.db.commit(() => {
+        this.facts.set('term', String(answer.term));
+        this.facts.set('term-proof', proof);
+        this.records.markReported(reported);
+      });
+    } catch (error) {
+      if (!known || !lacksRoom(error)) throw error;
+      // They are reported again. No full disk keeps the leases of what runs from being renewed.
+      this.logger.error({ err: error }, 'what was reported could not be written');
+      return;
+    }
     // Not all that ended had room: what was left out for long would be taken for lost.
     if (this.records.unreported(1).length > 0) this.signal.call();
   }

@@ -6,7 +6,7 @@ import { driverStep } from '../allocations/hooks/driver-step.js';
 import { WorkSlots } from '../allocations/work-slots.js';
 import { DRIVER, type Driver, type TaskSpec } from '../drivers/driver.js';
 import { AllocationFailure, isAbort, oneLine } from '../errors.js';
-import { EventSpool } from '../events/event-spool.js';
+import { EventSpool } from '#libs/spool';
 import { Identity } from '../identity/identity.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { PreparationsRepository, type PreparationRecord } from '../state/preparations.repository.js';
@@ -90,10 +90,13 @@ export class PreparationService {
       const failure = await this.#failureOf(record.command);
       this.#closing.signal.throwIfAborted();
       const took_ms = Math.round(this.clock.monotonicMs() - begun_ms);
-      await this.db.commit(() => {
-        this.preparations.end(record.command.move, failure === null);
-        this.#tell(record, took_ms, failure);
-      });
+      await this.db.commit(
+        () => {
+          this.preparations.end(record.command.move, failure === null);
+          this.#tell(record, took_ms, failure);
+        },
+        { clock: this.clock, signal: this.#closing.signal },
+      );
     } finally {
       giveBack();
     }

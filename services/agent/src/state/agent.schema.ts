@@ -1,3 +1,5 @@
+import { spoolKeptUntilConfirmed } from '#libs/spool';
+
 /** Tables of the agent's state file, one step for each version. Append; never edit a step that was released. */
 export const schemaSteps: readonly string[] = [
   `
@@ -95,4 +97,5 @@ export const schemaSteps: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX last_logs_by_age ON last_logs (kept_at);
   `,
+  spoolKeptUntilConfirmed,
 ];

@@ -3,7 +3,7 @@ import { AllocationState, EndReason, Stage, StartCommand, isLive } from '#libs/c
 import { Attempts, firstAttempt } from '../allocations/allocation.attempts.js';
 import type { AllocationRecord, StopWish } from '../allocations/allocation.record.js';
 import { AgentDatabase } from './agent.database.js';
-import { integer, integerOrNull, text, textOrNull, type Row } from './row.js';
+import { integer, integerOrNull, text, textOrNull, type Row } from '#libs/spool';
 
 /** Ended allocations are kept this long, so that a late command for one is known to be late. */
 const ended_kept_ms = 48 * 60 * 60 * 1000;

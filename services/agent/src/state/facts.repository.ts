@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AgentDatabase } from './agent.database.js';
-import { text } from './row.js';
+import { text } from '#libs/spool';
 
 export type FactName = 'boot-id' | 'term' | 'term-proof' | 'registered-key';
 

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AgentDatabase } from './agent.database.js';
-import { integer } from './row.js';
+import { integer } from '#libs/spool';
 
 /** The highest epoch this host has seen of each account. */
 @Injectable()

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { AgentDatabase } from './agent.database.js';
-import { text } from './row.js';
+import { text } from '#libs/spool';
 
 const Lines = z.array(
   z.strictObject({ at: z.string(), stream: z.enum(['stdout', 'stderr']), text: z.string() }),

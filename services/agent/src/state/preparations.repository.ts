@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { PrepareCommand } from '#libs/contracts';
 import { AgentDatabase } from './agent.database.js';
-import { text, textOrNull, type Row } from './row.js';
+import { text, textOrNull, type Row } from '#libs/spool';
 
 /** As long as commands are remembered, so that a late delivery finds what it was about. */
 const kept_ms = 48 * 60 * 60 * 1000;

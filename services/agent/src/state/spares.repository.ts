@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AgentDatabase } from './agent.database.js';
-import { integer, text } from './row.js';
+import { integer, text } from '#libs/spool';
 
 export type SpareKind = 'volume' | 'image';
 

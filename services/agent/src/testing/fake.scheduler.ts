@@ -7,13 +7,16 @@ import {
   HostRegister,
   ProblemError,
   consumers,
+  eventHeaders,
   signatureHeader,
   streams,
   subjects,
+  WatermarkRequest,
   type Command,
   type Grant,
   type HeartbeatAck,
   type HostRegistered,
+  type WatermarkAnswer,
 } from '#libs/contracts';
 import {
   RequestReplyServer,
@@ -31,19 +34,27 @@ import {
   type TailedMessage,
 } from '#libs/messaging';
 import { newTraceparent, type Logger } from '#libs/telemetry';
-import { waitFor } from '#libs/testing';
+import { waitFor, WatermarkLedger } from '#libs/testing';
 
 type Body<S extends z.ZodType> = z.output<S>;
 
 /**
- * Scheduler and secrets service for tests of the agent: the real contracts over a real broker, and no more sense than
+ * Scheduler, secrets and audit service for tests of the agent: the real contracts over a real broker, and no more sense than
  * a test gives it. Everything an agent says is checked and kept.
  */
 export class FakeScheduler {
   readonly registrations: HostRegister[] = [];
   readonly heartbeats: Heartbeat[] = [];
   readonly grants: GrantRequest[] = [];
+  /** As they came, also those that came again. */
   readonly events: DecodedEvent[] = [];
+  /** Message ids of the events. */
+  readonly messageIds: string[] = [];
+  /** What has reached the audit log. */
+  readonly ledger = new WatermarkLedger();
+  readonly watermarkRequests: WatermarkRequest[] = [];
+  /** Does not answer how far events are recorded. */
+  isAuditAway = false;
   /** What the next answers say. */
   term = 1;
   leaseTtlMs = 15_000;
@@ -68,7 +79,7 @@ export class FakeScheduler {
   grantedLogin: number | null = null;
   #servers: RequestReplyServer[] = [];
   #reading: Promise<void> = Promise.resolve();
-  readonly #closing: (() => Promise<void> | void)[] = [];
+  #stopReading: () => Promise<void> = () => Promise.resolve();
 
   private constructor(
     readonly messaging: Messaging,
@@ -83,17 +94,30 @@ export class FakeScheduler {
       streams: Object.values(streams),
       consumers: [consumers.agentCommands(host)],
     });
-    const stop = await messaging.tail(
+    await fake.read();
+    await fake.listen();
+    return fake;
+  }
+
+  /** Reads the stream of events from now on. */
+  async read(): Promise<void> {
+    this.#stopReading = await this.messaging.tail(
       subjects.eventsAll(),
       (message) => {
         // One after the other: verifying takes its time and must not change the order.
-        fake.#reading = fake.#reading.then(async () => await fake.#onEvent(message));
+        this.#reading = this.#reading.then(async () => await this.#onEvent(message));
       },
       { newOnly: true },
     );
-    fake.#closing.push(stop);
-    await fake.listen();
-    return fake;
+  }
+
+  /** The stream of events and all in it is gone, and made anew; what was not read is lost. */
+  async loseEvents(): Promise<void> {
+    await this.#stopReading();
+    await this.#reading;
+    await (await this.messaging.manager()).streams.delete(streams.events.name);
+    await provision(this.messaging, { streams: [streams.events], consumers: [] });
+    await this.read();
   }
 
   /** Serves; a second key signs answers when given, as a forger would. */
@@ -118,6 +142,11 @@ export class FakeScheduler {
       async (body, context) => await this.#heartbeat(body, context),
     );
     serve(subjects.grant(this.host), GrantRequest, async (body) => await this.#grant(body));
+    serve(
+      subjects.watermark(this.host),
+      WatermarkRequest,
+      async (body, context) => await this.#watermark(body, context),
+    );
     await new Promise<void>((resolve, reject) => {
       server.listen((error) => {
         if (error === undefined) resolve();
@@ -165,7 +194,7 @@ export class FakeScheduler {
   }
 
   async close(): Promise<void> {
-    for (const close of this.#closing) await close();
+    await this.#stopReading();
     await this.deafen();
     // An event that did not verify fails the test here.
     await this.#reading;
@@ -226,12 +255,24 @@ export class FakeScheduler {
     };
   }
 
+  async #watermark(body: WatermarkRequest, context: RequestContext): Promise<WatermarkAnswer> {
+    const key = this.registrations.at(-1)?.signingKey;
+    if (key === undefined || body.source !== `/agent/${this.host}`)
+      throw new ProblemError('forbidden', 'Ask as the host that has registered.');
+    await verifySignature(context.rawBody, context.headers[signatureHeader], key);
+    this.watermarkRequests.push(body);
+    if (this.isAuditAway) throw new ProblemError('unavailable', 'Try again.');
+    return this.ledger.answer(body);
+  }
+
   async #onEvent(message: TailedMessage): Promise<void> {
     const key = this.registrations.at(-1)?.signingKey;
     if (key === undefined) throw new Error('An event came before any registration.');
     await verifyEvent(message, key);
-    this.events.push(
-      decodeEvent({ ...message, body: JSON.parse(Buffer.from(message.bytes).toString('utf8')) as unknown }),
-    );
+    const body = JSON.parse(Buffer.from(message.bytes).toString('utf8')) as unknown;
+    const event = decodeEvent({ ...message, body });
+    this.ledger.record(event.attributes);
+    this.messageIds.push(message.headers[eventHeaders.messageId] ?? '');
+    this.events.push(event);
   }
 }

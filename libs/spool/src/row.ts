@@ -1,6 +1,4 @@
-import type { SQLOutputValue } from 'node:sqlite';
-
-export type Row = Record<string, SQLOutputValue>;
+import type { Row } from './sqlite.file.js';
 
 /** Columns of a row as the schema promises them; anything else is a defect. */
 export function text(row: Row, column: string): string {

@@ -1,0 +1,95 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { consumers, newId } from '#libs/contracts';
+import { EventSpool, lacksRoom } from '#libs/spool';
+import { aStopCommand, startNats, waitFor, type TestNats } from '#libs/testing';
+import { AgentDatabase } from '../state/agent.database.js';
+import { AgentFixture } from '../testing/agent.fixture.js';
+
+const patience = { timeoutMs: 30_000 };
+
+describe('an agent whose disk is full', () => {
+  let nats: TestNats;
+  let fixture: AgentFixture;
+
+  beforeAll(async () => (nats = await startNats()));
+  afterAll(async () => await nats.stop());
+  beforeEach(async () => (fixture = await AgentFixture.make(nats.url)));
+  afterEach(async () => await fixture.close());
+
+  const db = () => fixture.part(AgentDatabase);
+  /** The state takes nothing more: no new page, and no room is left in those there are. */
+  const fillDisk = async () => {
+    db().limitPages(Number(db().one('PRAGMA page_count')?.['page_count']));
+    for (const bytes of [8000, 500, 20, 0]) {
+      for (;;) {
+        try {
+          await db().commit(() => {
+            for (const table of ['last_logs (allocation, lines, kept_at)', 'spares (kind, name, since)'])
+              db().change(`INSERT INTO ${table} VALUES (?, ?, 0)`, newId(), 'x'.repeat(bytes));
+          });
+        } catch (error) {
+          expect(lacksRoom(error)).toBe(true);
+          break;
+        }
+      }
+    }
+  };
+  const makeRoom = () => db().limitPages(null);
+  const unsettled = async () => {
+    const { stream, durable } = consumers.agentCommands(fixture.host);
+    const info = await (await fixture.scheduler.messaging.manager()).consumers.info(stream, durable);
+    return info.num_pending + info.num_ack_pending;
+  };
+  const states = () => fixture.engine.ofHost(fixture.host).map((task) => task.state);
+
+  it('takes nothing new on, lets run what runs, obeys stops, and reports it all once there is room', async () => {
+    await fixture.start();
+    const [stays, goes] = [fixture.command(), fixture.command()];
+    for (const command of [stays, goes]) {
+      await fixture.scheduler.send(command);
+      await fixture.scheduler.heard(command.allocation, 'running');
+    }
+    await waitFor(() => fixture.part(EventSpool).waiting === 0);
+    await fillDisk();
+
+    const late = fixture.command();
+    await fixture.scheduler.send(late);
+    await waitFor(async () => (await unsettled()) === 1, patience);
+    const { account, allocation, epoch } = goes;
+    await fixture.scheduler.send(aStopCommand({ host: fixture.host, account, allocation, epoch }));
+    await waitFor(() => states().filter((state) => state === 'running').length === 1, patience);
+
+    // Its lease goes on being renewed.
+    const beats = fixture.scheduler.heartbeats.length;
+    await waitFor(() => fixture.scheduler.heartbeats.length > beats + 3, patience);
+    expect(states().filter((state) => state === 'running')).toHaveLength(1);
+    expect(fixture.scheduler.told(late.allocation)).toEqual([]);
+    expect(fixture.scheduler.told(goes.allocation)).not.toContain('stopped');
+
+    makeRoom();
+    await fixture.scheduler.heard(goes.allocation, 'stopped');
+    await fixture.scheduler.heard(late.allocation, 'running');
+    expect(fixture.scheduler.told(stays.allocation)).not.toContain('failed');
+    const sequences = fixture.scheduler.events.map((event) => event.attributes.sequence);
+    expect(sequences).toEqual(sequences.map((_, index) => index + 1));
+  });
+
+  it('lets a bot that is starting go on once there is room', async () => {
+    fixture.scheduler.withholdAll = true;
+    await fixture.start();
+    const command = fixture.command();
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(command.allocation, 'preparing');
+    await waitFor(() => fixture.part(EventSpool).waiting === 0);
+    await fillDisk();
+    fixture.scheduler.withholdAll = false;
+    await waitFor(() => states().includes('running'), patience);
+    const beats = fixture.scheduler.heartbeats.length;
+    await waitFor(() => fixture.scheduler.heartbeats.length > beats + 3, patience);
+    expect(states()).toEqual(['running']);
+    expect(fixture.scheduler.told(command.allocation)).not.toContain('running');
+    makeRoom();
+    await fixture.scheduler.heard(command.allocation, 'running');
+    expect(fixture.scheduler.told(command.allocation)).not.toContain('restarting');
+  });
+});
