@@ -18,6 +18,11 @@ export const GatewaySettings = z.strictObject({
   adminToken: secret(z.string().min(32).max(512)),
   /** Ed25519 key that signs this service's events; made at the first start. */
   signingKeyPath: z.string(),
+  /**
+   * File in which this service keeps its events until the audit service has recorded them; made at the first start. On a
+   * local disk, of one gateway alone.
+   */
+  spoolPath: z.string().min(1),
   logLevel: z.enum(logLevels).default('info'),
 });
 

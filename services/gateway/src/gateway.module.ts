@@ -14,6 +14,7 @@ import { EventStreams } from './events/event.streams.js';
 import { GATEWAY_CONFIG, type GatewayConfig } from './gateway.config.js';
 import { HealthController } from './health/health.controller.js';
 import { LogsController } from './logs/logs.controller.js';
+import { spoolProviders } from './spool/spool.providers.js';
 
 @Module({})
 export class GatewayModule {
@@ -34,6 +35,7 @@ export class GatewayModule {
         { provide: APP_GUARD, useClass: AdminTokenGuard },
         { provide: APP_FILTER, useClass: ProblemFilter },
         ApiForwarder,
+        ...spoolProviders,
         SessionEvents,
         EventStreams,
       ],

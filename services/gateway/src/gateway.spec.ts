@@ -22,6 +22,9 @@ import { createLogger } from '#libs/telemetry';
 import { aBot, startNats, type TestNats, waitFor } from '#libs/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createGateway } from './gateway.server.js';
 
 const adminToken = 'a-token-of-more-than-thirty-two-characters';
@@ -39,12 +42,14 @@ describe('gateway', () => {
   let app: NestFastifyApplication;
   let url: string;
   let sealing: SealingKey;
+  let folder: string;
   const asked: Asked[] = [];
   const answers = new Map<string, unknown>();
   const log: string[] = [];
 
   beforeAll(async () => {
     nats = await startNats();
+    folder = await mkdtemp(join(tmpdir(), 'tradefleet-gateway-'));
     sealing = await SealingKey.generate();
     services = await nats.connect();
     // Stands for the services behind the gateway: our own interface, in its real form.
@@ -67,7 +72,10 @@ describe('gateway', () => {
     await provision(messaging, { streams: [streams.events] });
     const signingKey = await SigningKey.generate();
     app = await createGateway(
-      { natsUrl: [nats.url], port: 1, adminToken, signingKeyPath: '', logLevel: 'debug', signingKey },
+      {
+        ...{ natsUrl: [nats.url], port: 1, adminToken, signingKeyPath: '', logLevel: 'debug', signingKey },
+        spoolPath: join(folder, 'spool.sqlite'),
+      },
       messaging,
       logger,
     );
@@ -78,6 +86,7 @@ describe('gateway', () => {
     await app.close();
     await services.close();
     await nats.stop();
+    await rm(folder, { recursive: true, force: true });
   });
 
   const answer = (name: ApiName, result: unknown) => answers.set(apiSubject(name), { ok: true, result });

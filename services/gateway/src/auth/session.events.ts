@@ -1,59 +1,78 @@
-import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
-import { newId } from '#libs/contracts';
-import { encodeSignedEvent, Messaging, type OutgoingMessage } from '#libs/messaging';
+import { EventSpool, SpoolFile, SpoolPublisher, type RecordedEvent } from '#libs/spool';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import type { FastifyRequest } from 'fastify';
-import { GATEWAY_CONFIG, type GatewayConfig } from '../gateway.config.js';
 
-/** Refusals kept while NATS is away; what comes beyond is counted in the log. */
-const waiting_max = 1000;
+/** Refusals that wait in memory to be written; what comes beyond is counted in the log. */
+const unwritten_max = 1000;
 /** Events a minute: a scan of the door must not fill the audit log. What comes beyond is counted. */
 const a_minute_max = 120;
+/** Longest a shutdown waits for events to reach the broker; the rest is published at the next start. */
+const flush_ms_max = 2000;
 
-/** Tells the audit log who was turned away. The gateway has no database; these wait in memory for NATS. */
+/** Tells the audit log who was turned away, by way of the spool. */
 @Injectable()
-export class SessionEvents implements OnModuleDestroy {
-  private readonly incarnation = newId();
-  private sequence = 0;
-  private readonly waiting: Promise<OutgoingMessage>[] = [];
-  private sending: Promise<void> | null = null;
+export class SessionEvents implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly stopping = new AbortController();
+  private readonly writing = new Set<Promise<void>>();
   private minute = 0;
   private thisMinute = 0;
   private suppressed = 0;
 
   constructor(
-    private readonly messaging: Messaging,
+    private readonly spool: EventSpool,
+    private readonly file: SpoolFile,
+    private readonly publisher: SpoolPublisher,
     @Inject(CLOCK) private readonly clock: Clock,
-    @Inject(GATEWAY_CONFIG) private readonly config: GatewayConfig,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
+
+  onApplicationBootstrap(): void {
+    this.publisher.start();
+  }
+
+  /** What is on its way is written and published before the connections close. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.stopping.abort();
+    await Promise.all(this.writing);
+    await this.publisher.flush(flush_ms_max);
+    await this.publisher.close();
+    this.file.close();
+  }
 
   /** Records a request without valid credentials; never throws, never waits. */
   refused(request: FastifyRequest): void {
     this.logger.warn({ method: request.method, ip: request.ip }, 'request without valid credentials');
     if (!this.admit()) return;
-    this.sequence += 1;
-    this.waiting.push(
-      encodeSignedEvent(
-        {
-          type: 'tradefleet.session.refused',
-          subjectId: 'gateway',
-          data: { method: request.method, path: pathOf(request), ip: request.ip.slice(0, 64) },
-          ...{ id: newId(), source: '/gateway', actor: 'user:unknown' },
-          time: new Date(this.clock.wallMs()).toISOString(),
-          ...{ incarnation: this.incarnation, sequence: this.sequence },
-        },
-        this.config.signingKey,
-      ),
-    );
-    this.sending ??= this.send().finally(() => {
-      this.sending = null;
+    const writing = this.write({
+      type: 'tradefleet.session.refused',
+      subjectId: 'gateway',
+      data: { method: request.method, path: pathOf(request), ip: request.ip.slice(0, 64) },
+      actor: 'user:unknown',
+      traceparent: null,
     });
+    this.writing.add(writing);
+    void writing.finally(() => this.writing.delete(writing));
   }
 
-  async onModuleDestroy(): Promise<void> {
-    await this.sending;
+  /** A full disk is waited for: nobody was let in, and who it was is told once there is room. */
+  private async write(event: RecordedEvent): Promise<void> {
+    const wall_ms = this.clock.wallMs();
+    const { clock } = this;
+    try {
+      await this.file.commit(() => this.spool.append(event, wall_ms), {
+        clock,
+        signal: this.stopping.signal,
+      });
+    } catch (error) {
+      this.logger.error({ err: error, type: event.type }, 'event not recorded');
+    }
   }
 
   private admit(): boolean {
@@ -63,24 +82,12 @@ export class SessionEvents implements OnModuleDestroy {
         this.logger.warn({ suppressed: this.suppressed }, 'refusals not recorded one by one');
       Object.assign(this, { minute, thisMinute: 0, suppressed: 0 });
     }
-    if (this.thisMinute < a_minute_max && this.waiting.length < waiting_max) {
+    if (this.thisMinute < a_minute_max && this.writing.size < unwritten_max && this.spool.hasRoom) {
       this.thisMinute += 1;
       return true;
     }
     this.suppressed += 1;
     return false;
-  }
-
-  private async send(): Promise<void> {
-    for (let next = this.waiting[0]; next !== undefined; next = this.waiting[0]) {
-      try {
-        await this.messaging.publishDurable(await next);
-        void this.waiting.shift(); // a promise that has been fulfilled
-      } catch (error) {
-        this.logger.warn({ err: error, waiting: this.waiting.length }, 'refusal not recorded yet');
-        return; // the next refusal tries again
-      }
-    }
   }
 }
 
