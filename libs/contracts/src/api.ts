@@ -670,7 +670,7 @@ export const api = {
     service: 'audit',
     request: security.SecurityEventQuery,
     response: security.SecurityEventPage,
-    errors: [],
+    errors: ['query_too_costly'],
     http: route('GET', '/security/events'),
   }),
   'security.unusual': define({
@@ -680,7 +680,7 @@ export const api = {
     service: 'audit',
     request: security.UnusualActivityList,
     response: security.UnusualActivityPage,
-    errors: [],
+    errors: ['query_too_costly'],
     http: route('GET', '/security/unusual-activity'),
   }),
   'security.report': define({
@@ -690,7 +690,7 @@ export const api = {
     service: 'audit',
     request: security.SecurityReportGet,
     response: security.SecurityReport,
-    errors: [],
+    errors: ['query_too_costly'],
     http: route('GET', '/security/weekly-report'),
   }),
   'credentials.key': define({

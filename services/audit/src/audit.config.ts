@@ -2,6 +2,7 @@ import { secret } from '#libs/config';
 import { logLevels } from '#libs/telemetry';
 import { z } from 'zod';
 import { TrustedKeys } from './classification/trusted-keys.js';
+import { UnusualActivitySettings } from './security/activity/activity.settings.js';
 
 const PostgresUrl = z
   .url({ protocol: /^postgres(ql)?$/ })
@@ -66,6 +67,12 @@ export const AuditConfig = z.strictObject({
   refillAfterMs: z.int().min(100).max(600_000).default(10_000),
   /** A producer of which something is missing is reported when it has not asked for so long. */
   silentAfterMs: z.int().min(1000).max(86_400_000).default(600_000),
+  /** From how many within which time activity is unusual; as JSON. */
+  unusualActivity: UnusualActivitySettings.prefault({}),
+  /** How often it is looked for, and whether a week is over. */
+  securityLookMs: z.int().min(100).max(3_600_000).default(60_000),
+  /** Refused requests a second that have an event each; what is beyond is counted. */
+  refusalEventsPerSecond: z.int().min(1).max(1000).default(20),
   /** Events in one transaction, at most. */
   batchEventsMax: z.int().min(1).max(4096).default(1000),
   /** Longest wait for a batch to fill. */

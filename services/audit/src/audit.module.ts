@@ -42,7 +42,11 @@ import { People } from './query/people.js';
 import { QueryController } from './query/query.controller.js';
 import { QueryRepository } from './query/query.repository.js';
 import { QueryService } from './query/query.service.js';
+import { RetentionController } from './retention/retention.controller.js';
+import { retentionProviders } from './retention/retention.providers.js';
 import { TailService } from './query/tail.service.js';
+import { SecurityController } from './security/security.controller.js';
+import { securityProviders } from './security/security.providers.js';
 import { GapLedger } from './watermark/gap.ledger.js';
 import { GapRepository } from './watermark/gap.repository.js';
 import { ProducerController } from './watermark/producer.controller.js';
@@ -82,8 +86,14 @@ export class AuditModule {
         PersistenceModule.forRootAsync({ useFactory: () => writerOptions(config) }),
       ],
       controllers: [
-        ...[IngestionController, QueryController, HealthController, LogController],
-        ...[QuarantineController, ProducerController, WatermarkController, SubjectsController],
+        ...[IngestionController, QueryController, HealthController, LogController, SecurityController],
+        ...[
+          QuarantineController,
+          ProducerController,
+          WatermarkController,
+          SubjectsController,
+          RetentionController,
+        ],
       ],
       providers: [
         { provide: AUDIT_CONFIG, useValue: config },
@@ -96,7 +106,9 @@ export class AuditModule {
         { provide: AUDIT_SIGNING_KEY, useValue: platform.signingKey },
         ...[...outboxProviders, OwnEvents],
         ...[HostKeyRepository, HostKeys, ProducerHeightRepository, SequenceHeights, SignatureCheck],
+        ...retentionProviders,
         ...[Classifier, ...privacyProviders, Committer, IngestionService],
+        ...securityProviders,
         ...[QuarantineReports, QuarantineRepository, QuarantineService],
         ...[GapRepository, GapLedger, RefillPlanner, WatermarkService],
         ...[ProducerRepository, ProducerService, SilenceWatch],

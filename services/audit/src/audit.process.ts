@@ -7,12 +7,14 @@ import {
   RequestReplyServer,
   SigningKey,
 } from '#libs/messaging';
+import { RefusalsRecorder } from '#libs/persistence';
 import { NestPinoLogger, type Logger } from '#libs/telemetry';
 import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import type { MicroserviceOptions } from '@nestjs/microservices';
+import type { AsyncMicroserviceOptions } from '@nestjs/microservices';
 import type { AuditConfig } from './audit.config.js';
 import { AuditModule, type Platform } from './audit.module.js';
+import { KeeperDatabase } from './database/keeper.js';
 import { prepareDatabase } from './database/prepare-database.js';
 import { ReaderDatabase } from './database/reader.js';
 import { requireRole } from './database/roles.js';
@@ -20,6 +22,8 @@ import { LogRepository } from './ingestion/log.repository.js';
 import { CheckpointService } from './log/checkpoint.service.js';
 import { LogKey } from './log/log-key.js';
 import { OwnEvents } from './outbox/own.events.js';
+import { SecurityWatch } from './security/security.watch.js';
+import { RetentionService } from './retention/retention.service.js';
 import { SilenceWatch } from './watermark/silence.watch.js';
 import { DataSource } from 'typeorm';
 
@@ -46,7 +50,7 @@ const concurrency = 2;
  * Starts the service: the order of the steps stands here and nowhere else.
  *
  *   migrations and roles (as owner) -> NATS -> database (as writer, as reader) -> check of the roles -> consume and answer
- *     -> publish own events, look for silent producers, make checkpoints
+ *     -> publish own events, look for silent producers and unusual activity, make checkpoints
  *
  * The consumer is the scheduler's to make; until it is there it is looked for.
  */
@@ -76,10 +80,13 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
   try {
     await requireRole(app.get(DataSource), 'writer');
     await requireRole(app.get(ReaderDatabase), 'reader');
+    await app.get(KeeperDatabase).requireSafe();
     await app.get(LogRepository).ensureHead(config.logOrigin);
     await app.listen();
+    await app.get(RetentionService).tellLeftovers();
     app.get(OwnEvents).start();
     app.get(SilenceWatch).start();
+    app.get(SecurityWatch).start();
     app.get(CheckpointService).start();
   } catch (error) {
     await app.close();
@@ -87,27 +94,43 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
   }
   logger.info({}, 'audit is ready');
   let stopped: Promise<void> | null = null;
-  return { stop: async () => await (stopped ??= app.close()) };
+  return { stop: async () => await (stopped ??= stopAudit(app)) };
+}
+
+/** The last word on what was refused goes out while there is a way for it. */
+async function stopAudit(app: INestMicroservice): Promise<void> {
+  await app.get(RefusalsRecorder).stop();
+  await app.close();
 }
 
 async function createApp(platform: Platform): Promise<INestMicroservice> {
-  const { config, logger, messaging, consumer: spec } = platform;
-  const batch = { max: config.batchEventsMax, waitMs: config.batchWaitMs };
-  const strategy = new CombinedServer([
-    new JetStreamServer(messaging, {
-      // Bodies as they are: what cannot be read is put aside with all else that is no event.
-      consumers: [{ spec, name: consumers.audit.durable, batch, concurrency, raw: true }],
-    }),
-    new RequestReplyServer(messaging, { queue: 'audit' }),
-  ]);
+  const { logger, messaging } = platform;
   try {
-    return await NestFactory.createMicroservice<MicroserviceOptions>(AuditModule.forRoot(platform), {
+    return await NestFactory.createMicroservice<AsyncMicroserviceOptions>(AuditModule.forRoot(platform), {
       logger: new NestPinoLogger(logger),
       abortOnError: false,
-      strategy,
+      inject: [RefusalsRecorder],
+      useFactory: (refusals: RefusalsRecorder) => ({ strategy: strategyOf(platform, refusals) }),
     });
   } catch (error) {
     await messaging.drain();
     throw error;
   }
+}
+
+function strategyOf(
+  { config, messaging, consumer: spec }: Platform,
+  refusals: RefusalsRecorder,
+): CombinedServer {
+  const batch = { max: config.batchEventsMax, waitMs: config.batchWaitMs };
+  return new CombinedServer([
+    new JetStreamServer(messaging, {
+      // Bodies as they are: what cannot be read is put aside with all else that is no event.
+      consumers: [{ spec, name: consumers.audit.durable, batch, concurrency, raw: true }],
+    }),
+    new RequestReplyServer(messaging, {
+      queue: 'audit',
+      onRefused: async (name, problem, context) => await refusals.request(name, problem, context),
+    }),
+  ]);
 }

@@ -71,6 +71,14 @@ export const refusal = {
   retentionNotSetUp: (obstacle: string) => new ProblemError('retention_not_set_up', obstacle),
   retentionRunning: () =>
     new ProblemError('retention_running', 'Wait for the run under way: tradefleet audit retention runs.'),
+  noSuchWeek: () =>
+    new ProblemError(
+      'invalid_request',
+      'Send an ISO week that there is, such as 2026-W47, or leave it out.',
+      {
+        errors: [{ path: 'week', message: 'is not a week of its year' }],
+      },
+    ),
   runNotFound: () =>
     new ProblemError('retention_run_not_found', 'Send the id that retention.run answered with.'),
 };

@@ -1,4 +1,4 @@
-import type { ApiName } from '../api.js';
+import { api, type ApiName } from '../api.js';
 import type { EventTypeName } from './event.catalogue.js';
 
 /** What an operation that changes something leaves in the log when it succeeds, by whom it was asked. */
@@ -102,6 +102,8 @@ export const apiEvents = {
   'credentials.status': reads('never shows a password'),
 } as const satisfies Readonly<Record<ApiName, Changes | Reads>>;
 
+export const isApiName = (name: string): name is ApiName => Object.hasOwn(api, name);
+
 /** Whether an operation of the API changes something. */
 export const changesState = (name: ApiName): boolean => apiEvents[name].events.length > 0;
 
@@ -109,6 +111,6 @@ export const changesState = (name: ApiName): boolean => apiEvents[name].events.l
 export const refusalType = (
   operation: string,
 ): 'tradefleet.request.refused' | 'tradefleet.request.read-refused' =>
-  Object.hasOwn(apiEvents, operation) && !changesState(operation as ApiName)
+  isApiName(operation) && !changesState(operation)
     ? 'tradefleet.request.read-refused'
     : 'tradefleet.request.refused';

@@ -5,6 +5,8 @@ import { EventsAndQuarantine1700000000001 } from './migrations/0001-events-and-q
 import { Log1700000000002 } from './migrations/0002-log.js';
 import { PrivacyAndRetention1700000000003 } from './migrations/0003-privacy-and-retention.js';
 import { QueryIndexes1700000000004 } from './migrations/0004-query-indexes.js';
+import { Security1700000000005 } from './migrations/0005-security.js';
+import { writeSecurityTypes } from '../security/security.types.js';
 import { auditSchema, grantRole, roleUrls, workSchema, type Queryable, type RoleKind } from './roles.js';
 
 const applicationName = 'tradefleet-audit';
@@ -15,6 +17,7 @@ const migrations = [
   Log1700000000002,
   PrivacyAndRetention1700000000003,
   QueryIndexes1700000000004,
+  Security1700000000005,
 ] as const;
 
 /** The connections that record. */
@@ -59,6 +62,7 @@ export async function prepareDatabase(config: AuditConfig, logger: Logger): Prom
       for (const [kind, url] of Object.entries(roleUrls(config)))
         await grantRole(manager, kind as RoleKind, new URL(url), await canLogIn(url));
       await setRetentionMonths(manager, config.retentionMonths);
+      await writeSecurityTypes(manager);
     });
   } finally {
     await dataSource.destroy();
