@@ -136,7 +136,7 @@ const given = ({ config, identity, driver, clock, logger }: AgentParts): Provide
   },
 ];
 
-const settings = ({ config, identity, driver, version }: AgentParts): Provider[] => [
+const settings = ({ config, driver, version }: AgentParts): Provider[] => [
   {
     provide: HOST_FACTS,
     useValue: {

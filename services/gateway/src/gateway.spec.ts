@@ -56,6 +56,10 @@ describe('gateway', () => {
     services.subscribe('fleet.v1.>', {
       callback: (_, message) => {
         if (message.reply === undefined || message.reply === '') return;
+        // It asks for itself, whenever its refusals are to be confirmed.
+        if (message.subject === subjects.internal('audit', 'watermark')) return;
+        // What the gateway tells of itself is no request.
+        if (/^fleet\.v1\.(evt|internal)\./.test(message.subject)) return;
         const body = message.data.length === 0 ? {} : message.json<Record<string, unknown>>();
         asked.push({ subject: message.subject, body, actor: message.headers?.get('tradefleet-actor') });
         const answer = answers.get(message.subject);
@@ -123,6 +127,41 @@ describe('gateway', () => {
     await waitFor(() => seen.length >= 4);
     await stop();
     expect(log.join('')).not.toContain(adminToken);
+  });
+
+  it('tells the audit log what it refuses itself, and leaves to services what they refuse', async () => {
+    const seen: { type: string; actor: string | undefined; data: Record<string, unknown> }[] = [];
+    const stop = await messaging.tail(
+      subjects.eventsOf('request'),
+      ({ headers, bytes }) =>
+        void seen.push({
+          type: headers['ce-type'] ?? '',
+          actor: headers['ce-actor'],
+          data: JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>,
+        }),
+      { newOnly: true },
+    );
+    const problem = new ProblemError('bot_not_found', 'Make it first.').toProblem();
+    answers.set(apiSubject('bots.stop'), { ok: false, problem });
+    const post = { method: 'POST', headers: { 'content-type': 'application/json' } };
+    expect((await http('/api/v1/bots/b1/stop', { ...post, body: '{}' })).status).toBe(404);
+    expect((await http('/api/v1/bots/Bad_Name')).status).toBe(400);
+    expect((await http('/api/v1/bots/b1/stop', { ...post, body: '{"colour": 1}' })).status).toBe(400);
+    expect((await http('/api/v1/bots', { ...post, body: '{"name": ' })).status).toBe(400);
+    expect((await http('/api/v1/nothing/here?token=x', { method: 'DELETE' })).status).toBe(404);
+    const mine = (operation: string) => seen.filter(({ data }) => data['operation'] === operation);
+    const last = 'DELETE /api/v1/nothing/here';
+    await waitFor(() => mine(last).length > 0, { what: 'the last refusal' });
+    await waitFor(() => mine('bots.create').length > 0 && mine('bots.get').length > 0);
+    await stop();
+    expect(mine('bots.get')).toMatchObject([
+      { type: 'tradefleet.request.read-refused', actor: 'user:admin', data: { code: 'invalid_request' } },
+    ]);
+    expect(mine('bots.stop')).toMatchObject([
+      { type: 'tradefleet.request.refused', actor: 'user:admin', data: { code: 'invalid_request' } },
+    ]);
+    expect(mine('bots.create')).toMatchObject([{ data: { code: 'malformed_json' } }]);
+    expect(mine(last)).toMatchObject([{ actor: 'user:unknown', data: { code: 'unknown_subject' } }]);
   });
 
   it('keeps a token that was put into the query out of the audit log', async () => {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { consumers, newId } from '#libs/contracts';
+import { consumers } from '#libs/contracts';
 import { EventSpool, lacksRoom } from '#libs/spool';
 import { aStopCommand, startNats, waitFor, type TestNats } from '#libs/testing';
 import { AgentDatabase } from '../state/agent.database.js';
@@ -17,16 +17,23 @@ describe('an agent whose disk is full', () => {
   afterEach(async () => await fixture.close());
 
   const db = () => fixture.part(AgentDatabase);
-  /** The state takes nothing more: no new page, and no room is left in those there are. */
+  /** The state takes no further event: no new page, and no room is left where events are written. */
   const fillDisk = async () => {
+    // What is confirmed would make room again.
+    await waitFor(() => fixture.part(EventSpool).kept === 0, patience);
     db().limitPages(Number(db().one('PRAGMA page_count')?.['page_count']));
+    let fillers = 0;
     for (const bytes of [8000, 500, 20, 0]) {
       for (;;) {
         try {
-          await db().commit(() => {
-            for (const table of ['last_logs (allocation, lines, kept_at)', 'spares (kind, name, since)'])
-              db().change(`INSERT INTO ${table} VALUES (?, ?, 0)`, newId(), 'x'.repeat(bytes));
-          });
+          await db().commit(() =>
+            db().change(
+              `INSERT INTO spool (incarnation, sequence, id, type, subject_id, actor, time, data, published)
+               VALUES ('filler', ?, '', '', '', '', '', ?, 1)`,
+              (fillers += 1),
+              'x'.repeat(bytes),
+            ),
+          );
         } catch (error) {
           expect(lacksRoom(error)).toBe(true);
           break;
@@ -49,7 +56,6 @@ describe('an agent whose disk is full', () => {
       await fixture.scheduler.send(command);
       await fixture.scheduler.heard(command.allocation, 'running');
     }
-    await waitFor(() => fixture.part(EventSpool).waiting === 0);
     await fillDisk();
 
     const late = fixture.command();
@@ -80,7 +86,6 @@ describe('an agent whose disk is full', () => {
     const command = fixture.command();
     await fixture.scheduler.send(command);
     await fixture.scheduler.heard(command.allocation, 'preparing');
-    await waitFor(() => fixture.part(EventSpool).waiting === 0);
     await fillDisk();
     fixture.scheduler.withholdAll = false;
     await waitFor(() => states().includes('running'), patience);
