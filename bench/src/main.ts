@@ -1,5 +1,7 @@
 import 'reflect-metadata';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { auditBench, type AuditArguments } from './audit/audit.bench.js';
+import { exportBench, type ExportArguments } from './audit-export/export.bench.js';
 import { controlBench, type ControlArguments } from './control/control.bench.js';
 import { drainBench, type DrainArguments } from './drain/drain.bench.js';
 import { memoryBench, type MemoryArguments } from './memory/memory.bench.js';
@@ -78,6 +80,31 @@ program
   .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
   .action(async (options: DrainArguments) => {
     await drainBench(options);
+  });
+
+program
+  .command('audit')
+  .description(
+    'events recorded, once and provably: the audit service next to the raw inserting of the same rows',
+  )
+  .option('--events <n>', 'in each round (1000 to 200000)', integer(1000, 200_000), 20_000)
+  .option('--rounds <n>', 'how often both are measured (1 to 50)', integer(1, 50), 5)
+  .option('--batches <list>', 'rows at a time on the raw side', integers(1, 10_000), [1000, 2000])
+  .option('--rate <n>', 'events a second, for the time from event to durable', integer(1, 5000), 500)
+  .option('--seconds <n>', 'for so long (1 to 600)', integer(1, 600), 10)
+  .option('--profile <folder>', 'write a CPU profile of the audit service (slower)')
+  .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
+  .action(async (options: AuditArguments) => {
+    await auditBench(options);
+  });
+
+program
+  .command('audit-export')
+  .description('the whole log taken out, over HTTP and by the command line, and verified: time and memory')
+  .option('--events <n>', 'in the log (1000 to 10000000)', integer(1000, 10_000_000), 1_000_000)
+  .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
+  .action(async (options: ExportArguments) => {
+    await exportBench(options);
   });
 
 program

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { type AuditChaosArguments, auditChaosCommand } from './audit/arguments.js';
 
 export interface ChaosArguments {
   readonly minutes: number;
@@ -23,8 +24,13 @@ const seed_end = 2 ** 32;
 /** So long that the bot whose account was given away still trades when the next one begins, on a slow machine too. */
 const self_test_ttl_ms = 40_000;
 
-export function commandLine(action: (options: ChaosArguments) => Promise<void>): Command {
-  return new Command('chaos')
+export function commandLine(
+  action: (options: ChaosArguments) => Promise<void>,
+  auditAction: (options: AuditChaosArguments) => Promise<void>,
+): Command {
+  const program = new Command('chaos')
+    // An option after the name of a command is the command's.
+    .enablePositionalOptions()
     .description(
       'Breaks a fleet of real parts, over and over, and has a broker say whether two bots ever traded one account.',
     )
@@ -66,6 +72,8 @@ Exit codes: 0 all held · 1 an overlap, a lost event, a wait too short, or somet
       const ttl = options.selfTest ? Math.max(options.ttl, self_test_ttl_ms) : options.ttl;
       await action({ ...options, ttl, seed: options.seed ?? Date.now() % seed_end });
     });
+  auditChaosCommand(program.command('audit'), integer, seed_end, auditAction);
+  return program;
 }
 
 function number(least: number, most: number): (text: string) => number {

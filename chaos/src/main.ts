@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { resolve } from 'node:path';
 import { repositoryRoot } from '#libs/testing';
+import { auditChaos } from './audit/audit.chaos.js';
 import { type ChaosArguments, commandLine } from './arguments.js';
 import { chaosRun, Interrupted } from './chaos.run.js';
 import { exit_not_possible, whyNotPossible } from './network/requirements.js';
@@ -35,7 +36,9 @@ function tellSelfTest({ overlaps, rules }: ChaosResult): boolean {
   return found;
 }
 
-commandLine(run)
+commandLine(run, async (options) => {
+  process.exitCode = (await auditChaos(options)) ? 0 : 1;
+})
   .parseAsync()
   .catch((error: unknown) => {
     console.error(error instanceof Error ? error.message : String(error));

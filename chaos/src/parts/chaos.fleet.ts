@@ -222,8 +222,7 @@ export class ChaosFleet {
   }
 
   private get address(): Address {
-    const { natsUrl, databaseUrl, auditWriterUrl } = this.servers;
-    return { natsUrl, databaseUrl, auditWriterUrl, gatewayPort: this.ports.gateway };
+    return { ...this.servers.address, gatewayPort: this.ports.gateway };
   }
 
   /** A part that ends again and again while everything comes up will not stay up. */

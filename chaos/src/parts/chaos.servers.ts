@@ -9,6 +9,7 @@ import {
   natsUserName,
 } from '../../../deploy/local/src/messaging.parts.js';
 import type { Ports } from '../../../deploy/local/src/ports.js';
+import type { Address } from '../../../deploy/local/src/service.environment.js';
 import { Part } from './part.js';
 import { signal, treeOf } from './processes.js';
 import type { RunPaths } from './run.paths.js';
@@ -51,8 +52,15 @@ export class ChaosServers {
     return this.postgres.url('tradefleet');
   }
 
-  get auditWriterUrl(): string {
-    return this.postgres.url('tradefleet', 'audit_writer', this.keys.auditWriterPassword);
+  get address(): Omit<Address, 'gatewayPort'> {
+    const { auditWriterPassword, auditReaderPassword, auditKeeperPassword } = this.keys;
+    const audit = (role: string, password: string) => this.postgres.url('tradefleet', role, password);
+    return {
+      ...{ natsUrl: this.natsUrl, databaseUrl: this.databaseUrl },
+      auditWriterUrl: audit('audit_writer', auditWriterPassword),
+      auditReaderUrl: audit('audit_reader', auditReaderPassword),
+      auditKeeperUrl: audit('audit_keeper', auditKeeperPassword),
+    };
   }
 
   async start(): Promise<void> {

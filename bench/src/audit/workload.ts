@@ -1,0 +1,122 @@
+import { type AllocationEventData, type EventTypeName, newId, type PublicJwk } from '#libs/contracts';
+import { encodeSignedEvent, type EventToEncode, type OutgoingMessage, SigningKey } from '#libs/messaging';
+
+interface Producer {
+  readonly source: string;
+  readonly incarnation: string;
+  readonly key: SigningKey;
+  sequence: number;
+}
+
+type Told = {
+  [T in EventTypeName]: Pick<EventToEncode<T>, 'type' | 'subjectId' | 'data' | 'actor'>;
+}[EventTypeName];
+
+const tenants = 8;
+const people = ['user:ada', 'user:grace', 'user:edsger', 'user:barbara'];
+/** Signed at a time; the rest wait. */
+const parallel = 64;
+
+/**
+ * Events as a busy fleet makes them: half from agents, half from the scheduler, a fifth of all by a person, some with a
+ * reason in words. Each is signed by its producer and numbered, as in production.
+ */
+export class Workload {
+  private readonly agents: readonly Producer[];
+  private made = 0;
+
+  private constructor(
+    private readonly scheduler: Producer,
+    agents: readonly Producer[],
+  ) {
+    this.agents = agents;
+  }
+
+  static async create(scheduler: SigningKey, hosts: readonly string[]): Promise<Workload> {
+    const producer = (source: string, key: SigningKey): Producer => ({
+      ...{ source, key, incarnation: newId(), sequence: 0 },
+    });
+    const agents = await Promise.all(
+      hosts.map(async (host) => producer(`/agent/${host}`, await SigningKey.generate())),
+    );
+    return new Workload(producer('/scheduler', scheduler), agents);
+  }
+
+  /** What must be recorded before events of the hosts are. */
+  async registrations(): Promise<OutgoingMessage[]> {
+    return await Promise.all(
+      this.agents.map(async ({ source, incarnation, key }) => {
+        const host = hostOf(source);
+        const { kty, crv, x } = key.publicJwk;
+        const data = { host, incarnation, reason: null, signingKey: { kty, crv, x } };
+        return await this.sign(this.scheduler, {
+          ...{ type: 'tradefleet.host.registered', subjectId: host, data, actor: `host:${host}` },
+        });
+      }),
+    );
+  }
+
+  /** What the events of a source are signed with. */
+  keyOf(source: string): PublicJwk | undefined {
+    return [this.scheduler, ...this.agents].find((producer) => producer.source === source)?.key.publicJwk;
+  }
+
+  /** The next events, in their order. */
+  async next(count: number): Promise<OutgoingMessage[]> {
+    const messages: OutgoingMessage[] = [];
+    while (messages.length < count) {
+      const size = Math.min(parallel, count - messages.length);
+      messages.push(...(await Promise.all(Array.from({ length: size }, async () => await this.one()))));
+    }
+    return messages;
+  }
+
+  private async one(): Promise<OutgoingMessage> {
+    const n = (this.made += 1);
+    const agent = this.agents[n % this.agents.length];
+    const host = agent === undefined ? 'host' : hostOf(agent.source);
+    const tenant = `tenant-${n % tenants}`;
+    const account = `account-${n % 997}`;
+    const bot = `bot-${n % 997}`;
+    const person = people[n % people.length] ?? 'user:ada';
+    const operation = newId();
+    const allocation: AllocationEventData = {
+      ...{ allocation: newId(), tenant, bot, account, host, epoch: 1 + (n % 50), attempt: 1 },
+      ...{ state: 'running', stage: null, reason: null, detail: null, exitCode: null },
+    };
+    const about = { subjectId: allocation.allocation, data: allocation };
+    if (n % 2 === 0 && agent !== undefined)
+      return await this.sign(agent, {
+        ...about,
+        ...{ type: n % 4 === 0 ? 'tradefleet.allocation.running' : 'tradefleet.allocation.starting' },
+        actor: `host:${host}`,
+      });
+    switch (n % 10) {
+      case 1:
+        return await this.sign(this.scheduler, {
+          ...{ type: 'tradefleet.operation.accepted', subjectId: operation, actor: person },
+          data: { operation, kind: 'bots.start', state: 'running', total: 1, failed: 0 },
+        });
+      case 3:
+        return await this.sign(this.scheduler, {
+          ...{ type: 'tradefleet.bot.stop-requested', subjectId: bot, actor: person },
+          data: { tenant, bot, account, generation: 2, operation, reason: 'taken down for maintenance' },
+        });
+      default:
+        return await this.sign(this.scheduler, {
+          ...{ type: 'tradefleet.allocation.placed', actor: 'service:scheduler' },
+          ...{ ...about, data: { ...allocation, state: 'placed' } },
+        });
+    }
+  }
+
+  private async sign(producer: Producer, told: Told): Promise<OutgoingMessage> {
+    const { source, incarnation, key } = producer;
+    const wall_ms = Date.now();
+    const numbered = { source, incarnation, sequence: (producer.sequence += 1) };
+    const event = { ...told, ...numbered, id: newId(wall_ms), time: new Date(wall_ms).toISOString() };
+    return await encodeSignedEvent(event as EventToEncode, key);
+  }
+}
+
+const hostOf = (source: string): string => source.slice('/agent/'.length);

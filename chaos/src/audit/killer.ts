@@ -1,0 +1,90 @@
+import { rm } from 'node:fs/promises';
+import type { Clock } from '#libs/clock';
+import { consumers } from '#libs/contracts';
+import { waitFor } from '#libs/testing';
+import type { AuditFleet } from '../../../bench/src/audit/audit.fleet.js';
+import type { Part } from '../parts/part.js';
+import type { KillsMade } from './audit.result.js';
+import type { PlannedKills, Target } from './kill.planner.js';
+import type { LogReader } from './log.reader.js';
+
+const recover_ms_max = 90_000;
+const backlog_ms_max = 30_000;
+const restart_attempts_max = 20;
+const restart_pause_ms = 250;
+
+/** Kills with SIGKILL, starts again, and waits until the log goes on. */
+export class Killer {
+  constructor(
+    private readonly fleet: AuditFleet,
+    private readonly audit: Part,
+    private readonly log: LogReader,
+    private readonly clock: Clock,
+    /** Events that are to be in the store and nowhere else when it is deleted. */
+    private readonly backlog: number,
+  ) {}
+
+  /** @param written events by now */
+  async make({ targets, down_ms, losesStore }: PlannedKills, written: number): Promise<KillsMade> {
+    const begin_ms = this.clock.monotonicMs();
+    let lostByStore = 0;
+    for (const [index, target] of targets.entries()) {
+      if (losesStore && index > 0) lostByStore = await this.untilBacklog();
+      await this.kill(target);
+    }
+    if (losesStore) await rm(this.fleet.nats.storeDir, { recursive: true, force: true });
+    await this.clock.sleep(down_ms);
+    const down = this.clock.monotonicMs();
+    // The servers first, in which order a supervisor would not matter: all are tried until they run.
+    for (const target of targets.toReversed()) await this.startAgain(target);
+    const up_ms = this.clock.monotonicMs();
+    const before = await waitFor(async () => ({ size: await this.log.size() }), {
+      ...{ timeoutMs: recover_ms_max, what: 'Postgres to answer' },
+    });
+    await waitFor(async () => (await this.log.size()) > before.size, {
+      ...{ timeoutMs: recover_ms_max, what: `the log to go on after ${targets.join(' and ')} was killed` },
+    });
+    return {
+      ...{ targets, losesStore, written, lostByStore, down_ms: down - begin_ms },
+      recover_ms: this.clock.monotonicMs() - up_ms,
+    };
+  }
+
+  private async kill(target: Target): Promise<void> {
+    if (target === 'audit') await this.audit.kill();
+    else await (target === 'nats' ? this.fleet.nats : this.fleet.postgres).kill();
+  }
+
+  /** A Postgres whose children have not all gone yet does not start. */
+  private async startAgain(target: Target): Promise<void> {
+    if (target === 'audit') {
+      this.audit.release();
+      return;
+    }
+    const server = target === 'nats' ? this.fleet.nats : this.fleet.postgres;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await server.restart();
+        return;
+      } catch (error) {
+        if (attempt === restart_attempts_max) throw error;
+        await this.clock.sleep(restart_pause_ms);
+      }
+    }
+  }
+
+  /** While nobody takes events out of the stream. @returns how many are in it and not recorded */
+  private async untilBacklog(): Promise<number> {
+    const { stream, durable } = consumers.audit;
+    const { pending } = await waitFor(
+      async () => {
+        const manager = await this.fleet.messaging.manager();
+        const { num_pending, num_ack_pending } = await manager.consumers.info(stream, durable);
+        const waiting = num_pending + num_ack_pending;
+        return waiting >= this.backlog ? { pending: waiting } : null;
+      },
+      { timeoutMs: backlog_ms_max, what: `${this.backlog} events that only the store holds` },
+    );
+    return pending;
+  }
+}
