@@ -22,6 +22,7 @@ import { LogRepository } from './ingestion/log.repository.js';
 import { CheckpointService } from './log/checkpoint.service.js';
 import { LogKey } from './log/log-key.js';
 import { OwnEvents } from './outbox/own.events.js';
+import { LogGrowth } from './query/log.growth.js';
 import { SecurityWatch } from './security/security.watch.js';
 import { RetentionService } from './retention/retention.service.js';
 import { SilenceWatch } from './watermark/silence.watch.js';
@@ -97,8 +98,9 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
   return { stop: async () => await (stopped ??= stopAudit(app)) };
 }
 
-/** The last word on what was refused goes out while there is a way for it. */
+/** Followers are let go, and the last word on what was refused goes out, while there is a way for it. */
 async function stopAudit(app: INestMicroservice): Promise<void> {
+  app.get(LogGrowth).stop();
   await app.get(RefusalsRecorder).stop();
   await app.close();
 }

@@ -17,13 +17,17 @@ export interface PlacedLines {
   readonly lines: readonly PlacedLine[];
 }
 
-/** What was archived and is here no more: some records between two positions. */
-export interface ArchivedSpan {
-  readonly first: number;
-  readonly last: number;
+/** A record that is here no more. */
+export interface ArchivedPosition {
+  readonly position: number;
+  readonly archive: string;
 }
 
-type Row = Omit<LogRecord, 'v' | 'sequence' | 'time' | 'recordedAt'> & {
+/** Positions are archived in stretches of so many. */
+const archived_chunk = 65_536;
+
+/** A record as a row. */
+export type RecordRow = Omit<LogRecord, 'v' | 'sequence' | 'time' | 'recordedAt'> & {
   readonly position: string;
   readonly sequence: string;
   readonly time: Date;
@@ -60,7 +64,7 @@ export class LogReader {
 
   /** Up to `limit` records from a position on, in one statement with the head: nothing is committed in between. */
   async lines(from: number, limit: number): Promise<PlacedLines> {
-    const rows = await this.database.query<(Row & { origin: string; size: string })[]>(
+    const rows = await this.database.query<(RecordRow & { origin: string; size: string })[]>(
       `SELECT head.origin, head.size, record.*
          FROM audit_work.head LEFT JOIN LATERAL (
            SELECT ${recordColumns} FROM audit.events WHERE position >= $1 ORDER BY position, id LIMIT $2
@@ -75,11 +79,24 @@ export class LogReader {
   }
 
   async line(position: number): Promise<string | null> {
-    const [row] = await this.database.query<Row[]>(
+    const [row] = await this.database.query<RecordRow[]>(
       `SELECT ${recordColumns} FROM audit.events WHERE position = $1 LIMIT 1`,
       [position],
     );
     return row === undefined ? null : toPlacedLine(row).line;
+  }
+
+  /** Which of these positions are in an archive alone. */
+  async archived(positions: readonly number[]): Promise<ArchivedPosition[]> {
+    if (positions.length === 0) return [];
+    const rows = await this.database.query<{ position: string; archive: string }[]>(
+      `SELECT DISTINCT ON (p.position) p.position, archive
+         FROM unnest($1::bigint[], $2::bigint[]) AS p (position, chunk)
+         JOIN audit.archived_positions AS held ON held.chunk = p.chunk AND held.positions @> p.position
+        ORDER BY p.position`,
+      [positions, positions.map((position) => Math.floor(position / archived_chunk))],
+    );
+    return rows.map((row) => ({ position: Number(row.position), archive: row.archive }));
   }
 
   /** An id says the time of its event, which says the partition. */
@@ -126,7 +143,7 @@ export class LogReader {
   }
 }
 
-function toPlacedLine(row: Row): PlacedLine {
+export function toPlacedLine(row: RecordRow): PlacedLine {
   const line = recordLine({
     v: 1,
     id: row.id,

@@ -80,6 +80,8 @@ export class AuditFixture {
       natsPassword: 'password-of-audit',
       databaseUrl: roleUrl(ownerUrl, 'audit-writer'),
       readerDatabaseUrl: roleUrl(ownerUrl, 'audit-reader'),
+      keeperDatabaseUrl: roleUrl(ownerUrl, 'audit-keeper'),
+      archiveDir: join(folder, 'archives'),
       databaseOwnerUrl: ownerUrl,
       signingKeyPath: join(folder, 'signing.jwk'),
       logKeyPath: join(folder, 'log.jwk'),
@@ -180,7 +182,8 @@ export class AuditFixture {
     await this.messaging.drain();
     await this.nats.stop();
     await rm(this.folder, { recursive: true, force: true });
-    for (const url of [this.config.databaseUrl, this.config.readerDatabaseUrl]) {
+    const { databaseUrl, readerDatabaseUrl, keeperDatabaseUrl = databaseUrl } = this.config;
+    for (const url of new Set([databaseUrl, readerDatabaseUrl, keeperDatabaseUrl])) {
       const role = new URL(url).username;
       await this.query(`DROP OWNED BY ${role}`);
       await this.query(`DROP ROLE ${role}`);
