@@ -1,5 +1,5 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { consumers } from '#libs/contracts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { consumers, ProblemError } from '#libs/contracts';
 import { EventSpool, lacksRoom } from '#libs/spool';
 import { aStopCommand, startNats, waitFor, type TestNats } from '#libs/testing';
 import { AgentDatabase } from '../state/agent.database.js';
@@ -17,29 +17,27 @@ describe('an agent whose disk is full', () => {
   afterEach(async () => await fixture.close());
 
   const db = () => fixture.part(AgentDatabase);
-  /** The state takes no further event: no new page, and no room is left where events are written. */
+  /** The state takes no further event or command: no new page, and no room is left where they are written. */
   const fillDisk = async () => {
     // What is confirmed would make room again.
     await waitFor(() => fixture.part(EventSpool).kept === 0, patience);
     db().limitPages(Number(db().one('PRAGMA page_count')?.['page_count']));
     let fillers = 0;
-    for (const bytes of [8000, 500, 20, 0]) {
-      for (;;) {
-        try {
-          await db().commit(() =>
-            db().change(
-              `INSERT INTO spool (incarnation, sequence, id, type, subject_id, actor, time, data, published)
-               VALUES ('filler', ?, '', '', '', '', '', ?, 1)`,
-              (fillers += 1),
-              'x'.repeat(bytes),
-            ),
-          );
-        } catch (error) {
-          expect(lacksRoom(error)).toBe(true);
-          break;
+    const event = `INSERT INTO spool (incarnation, sequence, id, type, subject_id, actor, time, published, data)
+                   VALUES ('filler', ?, '', '', '', '', '', 1, ?)`;
+    const command = `INSERT INTO commands (id, allocation, recorded_at, verb) VALUES (?, '', 0, ?)`;
+    for (const sql of [event, command])
+      for (const bytes of [8000, 500, 20, 0])
+        for (let fault: unknown = null; fault === null;) {
+          const work = () => db().change(sql, (fillers += 1), 'x'.repeat(bytes));
+          fault = await db()
+            .commit(work)
+            .then(
+              () => null,
+              (error: unknown) => error,
+            );
+          expect(fault === null || lacksRoom(fault)).toBe(true);
         }
-      }
-    }
   };
   const makeRoom = () => db().limitPages(null);
   const unsettled = async () => {
@@ -96,5 +94,34 @@ describe('an agent whose disk is full', () => {
     makeRoom();
     await fixture.scheduler.heard(command.allocation, 'running');
     expect(fixture.scheduler.told(command.allocation)).not.toContain('restarting');
+  });
+
+  it('goes on renewing leases and obeys stops when nothing at all can be written', async () => {
+    fixture.scheduler.leaseTtlMs = 2000;
+    await fixture.start();
+    const [ended, stays, goes] = [fixture.command(), fixture.command(), fixture.command()];
+    for (const command of [ended, stays, goes]) {
+      await fixture.scheduler.send(command);
+      await fixture.scheduler.heard(command.allocation, 'running');
+    }
+    const stop = async ({ account, allocation, epoch }: typeof ended) =>
+      await fixture.scheduler.send(aStopCommand({ host: fixture.host, account, allocation, epoch }));
+    const left = () => states().filter((state) => state === 'running').length;
+    // Its end is told with heartbeats from now on, and that it was told cannot be written.
+    fixture.scheduler.refusal = new ProblemError('unavailable', 'Try again.');
+    await stop(ended);
+    await fixture.scheduler.heard(ended.allocation, 'stopped');
+    const full = Object.assign(new Error('database or disk is full'), { errcode: 13 });
+    const commit = jest.spyOn(db(), 'commit').mockImplementation(() => Promise.reject(full));
+    fixture.scheduler.refusal = null;
+    // Twice a lease.
+    const beats = fixture.scheduler.heartbeats.length;
+    await waitFor(() => fixture.scheduler.heartbeats.length > beats + 20, patience);
+    expect(left()).toBe(2);
+    await stop(goes);
+    await waitFor(() => left() === 1, patience);
+    commit.mockRestore();
+    await fixture.scheduler.heard(goes.allocation, 'stopped');
+    expect(left()).toBe(1);
   });
 });
