@@ -52,23 +52,26 @@ export class KeptEventsRepository {
   /**
    * Marks events to be published again, unless they wait for that already. Gives the numbers of those that are there,
    * ascending.
+   * @param ranges of a few thousand numbers together
    */
   async again(
     dataSource: DataSource,
     incarnation: string,
     ranges: readonly SequenceRange[],
   ): Promise<number[]> {
-    const values = [incarnation, ranges.map(([from]) => from), ranges.map(([, to]) => to)];
-    const isAskedFor = `o.incarnation = $1 AND o.sequence BETWEEN range.first AND range.last`;
-    const asked = 'unnest($2::bigint[], $3::bigint[]) AS range (first, last)';
+    // Each by itself, as no planner guesses that a range of numbers is a small part of an incarnation.
+    const sequences = ranges.flatMap(([from, to]) =>
+      Array.from({ length: to - from + 1 }, (_, index) => from + index),
+    );
+    const isAskedFor = 'incarnation = $1 AND sequence = ANY ($2::bigint[])';
     await dataSource.query(
-      `UPDATE ${this.table} AS o SET published_at = NULL, refills = refills + 1
-         FROM ${asked} WHERE o.published_at IS NOT NULL AND ${isAskedFor}`,
-      values,
+      `UPDATE ${this.table} SET published_at = NULL, refills = refills + 1
+        WHERE published_at IS NOT NULL AND ${isAskedFor}`,
+      [incarnation, sequences],
     );
     const rows = await dataSource.query<{ sequence: string }[]>(
-      `SELECT DISTINCT o.sequence FROM ${this.table} AS o, ${asked} WHERE ${isAskedFor} ORDER BY o.sequence`,
-      values,
+      `SELECT sequence FROM ${this.table} WHERE ${isAskedFor} ORDER BY sequence`,
+      [incarnation, sequences],
     );
     return rows.map(({ sequence }) => Number(sequence));
   }
