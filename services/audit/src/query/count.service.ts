@@ -56,6 +56,8 @@ function rangeOf(
   to: string | undefined,
   wall_ms: number,
 ): Range {
+  if (from !== undefined && to !== undefined && Date.parse(from) >= Date.parse(to))
+    throw refusal.emptyRange();
   const width_ms = bucket_ms[bucket];
   const end = Math.ceil((to === undefined ? wall_ms + 1 : Date.parse(to)) / width_ms);
   const start = from === undefined ? end - buckets_default[bucket] : Math.floor(Date.parse(from) / width_ms);

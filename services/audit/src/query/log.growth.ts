@@ -1,5 +1,5 @@
 import { CLOCK, Wake, type Clock } from '#libs/clock';
-import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { QueryRepository } from './query.repository.js';
 
 /** Between two looks at the log while somebody waits for it. Another process may be the one that adds to it. */
@@ -12,7 +12,7 @@ interface Waiter {
 
 /** Tells those who wait that the log has grown: one look for all of them, and none while nobody waits. */
 @Injectable()
-export class LogGrowth implements BeforeApplicationShutdown {
+export class LogGrowth {
   private readonly waiters = new Set<Waiter>();
   private readonly ended = new AbortController();
   private looking = false;
@@ -34,8 +34,8 @@ export class LogGrowth implements BeforeApplicationShutdown {
     }
   }
 
-  /** Long polls are answered, so that the stop does not wait for them. */
-  beforeApplicationShutdown(): void {
+  /** Whoever waits is answered, so that the service's stop does not wait for them; nobody waits any more. */
+  stop(): void {
     this.ended.abort();
   }
 

@@ -87,7 +87,7 @@ describe('the plans of queries', () => {
     ['an id of whatever it is', { entityId: 'name-77' }, /entity_entity_id/],
     ['a type', { type: 'tradefleet.bot.created' }, /_type_time_id/],
     ['an actor', { actors: ['host:host-7'] }, /_actor_time_id/],
-    ['a person with two names', { actors: ['host:host-7', 'host:host-8'] }, /_actor_time_id/],
+    ['a person with two names', { actors: ['host:host-7', 'host:host-8'] }, /_time_id/],
     ['a trace', { traceId: 'f'.repeat(32) }, /_trace_id_time/],
     ['a source', { source: '/agent/host-7' }, /_source_time_id/],
     ['a rare word', { text: 'quicksilver' }, /to_tsvector/],

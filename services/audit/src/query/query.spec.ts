@@ -4,7 +4,9 @@ import { startPostgres, waitFor, type TestPostgres } from '#libs/testing';
 import { AuditFixture } from '../testing/audit.fixture.js';
 
 const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
+const day_ms = 86_400_000;
+const start_ms = (Math.floor(Date.now() / day_ms) - 2) * day_ms;
+const at = (second: number) => new Date(start_ms + second * 1000).toISOString();
 
 describe('events.query', () => {
   let postgres: TestPostgres;
