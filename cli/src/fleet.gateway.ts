@@ -4,7 +4,7 @@ import {
   type ApiName,
   type ApiRequest,
   type ApiResponse,
-  type FleetEvent,
+  type EventExport,
   newId,
   ProblemError,
 } from '#libs/contracts';
@@ -31,6 +31,10 @@ interface Lists {
   'producers.list': 'producers';
   'gaps.list': 'gaps';
   'quarantine.list': 'messages';
+  'archives.list': 'archives';
+  'holds.list': 'holds';
+  'security.events': 'events';
+  'security.unusual': 'activity';
 }
 type Row<N extends keyof Lists> = ApiResponse<N> extends Record<Lists[N], (infer R)[]> ? R : never;
 
@@ -99,8 +103,9 @@ export class FleetGateway {
     return this.client.logs(bot, lines);
   }
 
-  events(onEvent: (event: FleetEvent) => void, signal: AbortSignal): Promise<void> {
-    return this.client.events(onEvent, signal);
+  /** Throws `ProblemError` for an export that is cut short. */
+  exportEvents(request: z.input<typeof EventExport>, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return this.client.exportEvents(request, signal);
   }
 
   readiness(): Promise<Record<string, string>> {
