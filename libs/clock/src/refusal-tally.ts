@@ -45,13 +45,18 @@ export class RefusalTally {
   /** Whether this one is recorded; if not, it is counted. */
   admit(kind: 'change' | 'read', code: string, asker: string): boolean {
     if ((kind === 'change' ? this.changes : this.reads).take()) return true;
+    this.suppress(code, asker);
+    return false;
+  }
+
+  /** Counts one that is not recorded, whatever the rate. */
+  suppress(code: string, asker: string): void {
     const now_ms = this.clock.wallMs();
     if (this.count === 0) this.from_ms = now_ms;
     this.to_ms = Math.max(this.from_ms, now_ms);
     this.count += 1;
     this.codes.set(code, (this.codes.get(code) ?? 0) + 1);
     if (this.askers.size < askers_max) this.askers.add(asker);
-    return false;
   }
 
   /** What was counted, which is forgotten by that; null when that is nothing. */

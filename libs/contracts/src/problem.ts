@@ -26,7 +26,12 @@ export class ProblemError extends Error {
   constructor(
     readonly code: ErrorCode,
     readonly detail: string,
-    readonly options: { errors?: { path: string; message: string }[]; cause?: unknown } = {},
+    readonly options: {
+      errors?: { path: string; message: string }[];
+      cause?: unknown;
+      /** Another service has answered it, and has recorded that. */
+      isAnswer?: boolean;
+    } = {},
   ) {
     super(`${code}: ${detail}`, options.cause === undefined ? undefined : { cause: options.cause });
   }
@@ -55,11 +60,10 @@ export class ProblemError extends Error {
   }
 
   static fromProblem(problem: Problem): ProblemError {
-    return new ProblemError(
-      problem.code,
-      problem.detail,
-      problem.errors === undefined ? {} : { errors: problem.errors },
-    );
+    return new ProblemError(problem.code, problem.detail, {
+      isAnswer: true,
+      ...(problem.errors === undefined ? {} : { errors: problem.errors }),
+    });
   }
 
   /** Turns the issues of a failed zod parse into `invalid_request`. */

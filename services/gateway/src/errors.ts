@@ -2,11 +2,15 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject 
 import { type ErrorCode, ProblemError } from '#libs/contracts';
 import { LOGGER, type Logger, newTraceparent, requestContext, traceIdOf } from '#libs/telemetry';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { RequestRefusals } from './refusals/request.refusals.js';
 
 /** Every error leaves as problem details (RFC 9457); a defect is logged with the trace it shows. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  constructor(@Inject(LOGGER) private readonly logger: Logger) {}
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly refusals: RequestRefusals,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
@@ -14,6 +18,7 @@ export class ProblemFilter implements ExceptionFilter {
     const request = http.getRequest<FastifyRequest>();
     const traceId = traceIdOf(requestContext.getStore()?.traceparent ?? newTraceparent());
     const problem = toProblemError(error);
+    this.refusals.record(request, problem);
     if (problem.code === 'internal')
       this.logger.error(
         { err: error, method: request.method, path: request.routeOptions.url, traceId },

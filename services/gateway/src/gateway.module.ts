@@ -11,9 +11,12 @@ import { CredentialsController } from './credentials/credentials.controller.js';
 import { ProblemFilter } from './errors.js';
 import { EventStreamController } from './events/event-stream.controller.js';
 import { EventStreams } from './events/event.streams.js';
+import { EventExportController } from './exports/event-export.controller.js';
+import { EventExports } from './exports/event.exports.js';
 import { GATEWAY_CONFIG, type GatewayConfig } from './gateway.config.js';
 import { HealthController } from './health/health.controller.js';
 import { LogsController } from './logs/logs.controller.js';
+import { RequestRefusals } from './refusals/request.refusals.js';
 import { spoolProviders } from './spool/spool.providers.js';
 
 @Module({})
@@ -25,6 +28,7 @@ export class GatewayModule {
       controllers: [
         HealthController,
         EventStreamController,
+        EventExportController,
         CredentialsController,
         LogsController,
         ...apiControllers(),
@@ -37,7 +41,9 @@ export class GatewayModule {
         ApiForwarder,
         ...spoolProviders,
         SessionEvents,
+        RequestRefusals,
         EventStreams,
+        EventExports,
       ],
     };
   }

@@ -7,6 +7,9 @@ export function setCaller(request: FastifyRequest, actor: string): void {
   callers.set(request, actor);
 }
 
+/** Null before a guard has let the request through. */
+export const knownCallerOf = (request: FastifyRequest): string | null => callers.get(request) ?? null;
+
 /** Who asks. A request that no guard has let through has no caller, which is a defect. */
 export function callerOf(request: FastifyRequest): string {
   const actor = callers.get(request);
