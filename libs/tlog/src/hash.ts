@@ -11,6 +11,8 @@ export const emptyRoot: Buffer = createHash('sha256').digest();
 
 /** Hash of a record's line. A text is taken as UTF-8. */
 export function leafHash(line: Uint8Array | string): Buffer {
+  // In UTF-8 this character is the prefix; for a short text one call takes half the time of an object.
+  if (typeof line === 'string') return hash('sha256', `\0${line}`, 'buffer');
   return createHash('sha256').update(leafPrefix).update(line).digest();
 }
 

@@ -34,6 +34,7 @@ describe('Committer', () => {
       databaseUrl: roleUrl(ownerUrl, 'writer'),
       readerDatabaseUrl: roleUrl(ownerUrl, 'reader'),
       databasePoolMax: 4,
+      retentionMonths: { trading: 84, audit: 60, error: 24, session: 12 },
     } as Parameters<typeof prepareDatabase>[0];
     await prepareDatabase(config, logger);
   });
@@ -98,6 +99,21 @@ describe('Committer', () => {
     expect(log.ids).toEqual(idsOf(all));
     expect(await received()).toEqual([{ received: '{[1,1101)}' }]);
     expect(await query('SELECT level, index FROM audit.tiles ORDER BY level, index')).toHaveLength(4);
+  });
+
+  it('keeps every text as it was', async () => {
+    const texts = [
+      '{"a": "\\"\\\\ {},"}',
+      '{\n\t"a":\r\n1}',
+      '{"ü":"\u{1f600}\u2028"}',
+      '"NULL"',
+      'null',
+      '{"a":"\x7f"}',
+    ];
+    const all = texts.map((data) => aLeaf({ data, actor: `user:${data.replaceAll(/\s/g, '')}` }));
+    all.push(aLeaf({ subject: 'allocation/NULL', signature: null, traceparent: null }));
+    await (await aCommitter()).commit({ leaves: all, quarantined: [] });
+    expect((await checkLog(query)).ids).toEqual(idsOf(all));
   });
 
   it('goes on where the log ended, in a process that knows nothing', async () => {
