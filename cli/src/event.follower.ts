@@ -1,67 +1,49 @@
-import { type ApiRequest, type FleetEvent, ProblemError } from '#libs/contracts';
+import { type ApiRequest, type EventTailPage, type FleetEvent, limits, ProblemError } from '#libs/contracts';
 import { isPassing } from './fleet.gateway.js';
 import type { Session } from './session.js';
 
 /** Which events; those that are given must all fit. */
-export type EventFilter = Pick<
-  ApiRequest<'events.query'>,
-  'entity' | 'entityId' | 'type' | 'actor' | 'traceId'
->;
+export type EventFilter = Omit<ApiRequest<'events.tail'>, 'position' | 'limit' | 'timeoutMs'>;
 
-/** Connections that failed one after the other before it is given up. */
-const failures_max = 10;
+/** Requests that failed one after the other before it is given up. */
+const failures_max = 30;
 const pause_ms = 1000;
-/** Ids remembered, so that what the log repeats after a lost connection is shown once. */
-const remembered_max = 5000;
-/** Events read from the audit log after a lost connection. */
-const missed_max = 5000;
+/** The gateway answers a while after the time is up. */
+const margin_ms = 10_000;
 
 /**
- * Calls back for every event from now on. When the connection ends (a gateway restarts) it connects again and takes
- * what it missed from the audit log. Ends by throwing: the caller is interrupted, or the gateway stays away.
+ * Calls back for every event that is recorded from now on, in the order of the log: by its positions nothing is missed
+ * or shown twice, whatever restarts in between. Ends by throwing: the caller is interrupted, or nobody answers any more.
  */
 export async function followEvents(
   filter: EventFilter,
   onEvent: (event: FleetEvent) => void,
-  { gateway, printer, surroundings }: Session,
+  session: Session,
 ): Promise<never> {
-  const seen = new Set<string>();
-  const last: { time: string | null } = { time: null };
-  let failures = 0;
-  const show = (event: FleetEvent): void => {
-    last.time = event.time;
-    if (seen.has(event.id)) return;
-    seen.add(event.id);
-    for (const id of seen) if (seen.size > remembered_max) seen.delete(id);
-    if (fits(event, filter)) onEvent(event);
-  };
+  let position = (await answered({ ...filter, timeoutMs: 0 }, session)).next;
   for (;;) {
-    try {
-      if (last.time !== null) {
-        const missed = { ...filter, from: last.time, order: 'asc' as const };
-        for (const event of await gateway.list('events.query', 'events', missed, missed_max)) show(event);
-      }
-      await gateway.events((event) => {
-        failures = 0;
-        show(event);
-      }, surroundings.interrupted);
-    } catch (error) {
-      if (!(isPassing(error) || isCut(error))) throw error;
-    }
-    failures += 1;
-    if (failures >= failures_max)
-      throw new ProblemError('unavailable', `The event stream of ${gateway.url} does not come back.`);
-    printer.note('The event stream has ended; connecting again.');
-    await surroundings.clock.sleep(pause_ms, surroundings.interrupted);
+    const page = await answered({ ...filter, position, timeoutMs: limits.tail_wait_ms_max }, session);
+    page.events.forEach(onEvent);
+    position = page.next;
   }
 }
 
-/** A connection that breaks in the middle of an answer: undici's `TypeError: terminated`. */
-const isCut = (error: unknown): boolean => (error as { message?: unknown } | null)?.message === 'terminated';
-
-const fits = (event: FleetEvent, filter: EventFilter): boolean =>
-  (filter.entity === undefined || event.entity === filter.entity) &&
-  (filter.entityId === undefined || event.entityId === filter.entityId) &&
-  (filter.type === undefined || event.type === filter.type) &&
-  (filter.actor === undefined || event.actor === filter.actor) &&
-  (filter.traceId === undefined || event.traceparent?.split('-')[1] === filter.traceId);
+/** The answer, once there is one. */
+async function answered(
+  request: ApiRequest<'events.tail'> & { readonly timeoutMs: number },
+  { gateway, printer, surroundings }: Session,
+): Promise<EventTailPage> {
+  for (let failures = 1; ; failures += 1) {
+    try {
+      return await gateway.call('events.tail', request, { timeout_ms: request.timeoutMs + margin_ms });
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      if (failures >= failures_max)
+        throw new ProblemError('unavailable', `The audit log does not answer at ${gateway.url}.`, {
+          cause: error,
+        });
+      if (failures === 1) printer.note('The audit log does not answer; asking again.');
+      await surroundings.clock.sleep(pause_ms, surroundings.interrupted);
+    }
+  }
+}

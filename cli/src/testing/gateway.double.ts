@@ -5,7 +5,7 @@ import {
   type ApiParsed,
   type ApiResponse,
   CredentialPassword,
-  type FleetEvent,
+  EventExport,
   ProblemError,
 } from '#libs/contracts';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -40,8 +40,10 @@ export class GatewayDouble {
   answers: Answers = {};
   components: Record<string, string> = { nats: 'ok', scheduler: 'ok', audit: 'ok', secrets: 'ok' };
   lines: Line[] = [];
-  /** Open event streams; each ends when the double stops. */
-  readonly streams = new Set<ServerResponse>();
+  /** What an export is answered; `cut`: then the connection breaks. */
+  exported: { readonly text: string; readonly cut?: boolean } = { text: '' };
+  /** Queries of exports, in order. */
+  readonly exports: Record<string, string>[] = [];
   private readonly server: Server = createServer((request, response) => {
     this.handle(request, response).catch((error: unknown) => this.fail(response, error));
   });
@@ -63,11 +65,6 @@ export class GatewayDouble {
   /** Requests of one operation, in order. */
   of(name: ApiName): Received[] {
     return this.received.filter((one) => one.name === name);
-  }
-
-  emit(event: FleetEvent): void {
-    for (const stream of this.streams)
-      stream.write(`id: 1\nevent: event\ndata: ${JSON.stringify(event)}\n\n`);
   }
 
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -107,9 +104,11 @@ export class GatewayDouble {
       this.send(response, 200, { lines: this.lines.slice(-Number(url.searchParams.get('lines'))) });
       return true;
     }
-    if (url.pathname === '/api/v1/events/stream') {
-      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': open\n\n');
-      this.streams.add(response);
+    if (url.pathname === '/api/v1/events/export') {
+      this.exports.push(EventExport.parse(Object.fromEntries(url.searchParams)) as Record<string, string>);
+      const { text, cut = false } = this.exported;
+      if (cut) response.write(text, () => response.destroy());
+      else response.end(text);
       return true;
     }
     return false;

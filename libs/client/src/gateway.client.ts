@@ -3,10 +3,13 @@ import {
   type ApiName,
   type ApiRequest,
   type ApiResponse,
+  EventExport,
   FleetEvent,
   Problem,
   ProblemError,
 } from '#libs/contracts';
+import type { z } from 'zod';
+import { readExport } from './export.reader.js';
 import { toHttpRequest } from './http-request.js';
 import { readServerSentEvents } from './server-sent-events.js';
 
@@ -76,6 +79,21 @@ export class GatewayClient {
     if (!response.ok || response.body === null) throw problemOf(response.status, await readBounded(response));
     for await (const message of readServerSentEvents(response.body))
       if (message.event === 'event') onEvent(FleetEvent.parse(JSON.parse(message.data)));
+  }
+
+  /**
+   * All events that fit, as text in pieces, as fast as they are taken. Until the last piece has come nothing is whole:
+   * throws the `ProblemError` of an export that is cut short.
+   */
+  async *exportEvents(request: z.input<typeof EventExport>, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const query = new URLSearchParams(
+      Object.entries(EventExport.parse(request)).flatMap<[string, string]>(([name, value]) =>
+        value === undefined ? [] : [[name, value]],
+      ),
+    ).toString();
+    const response = await this.fetch(`/api/v1/events/export?${query}`, { signal });
+    if (!response.ok || response.body === null) throw problemOf(response.status, await readBounded(response));
+    yield* readExport(response.body);
   }
 
   /** What the gateway needs and whether it answers: `{nats: 'ok', scheduler: 'unavailable', ...}`. */

@@ -116,6 +116,12 @@ export const EventCounts = z
   .meta({ id: 'EventCounts' });
 export type EventCounts = z.infer<typeof EventCounts>;
 
-/** Of an export: one JSON object a line, or RFC 4180. */
+/** One JSON object a line, or RFC 4180. */
 export const ExportFormat = z.enum(['ndjson', 'csv']).meta({ id: 'ExportFormat' });
 export type ExportFormat = z.infer<typeof ExportFormat>;
+
+/** All events that fit, oldest first, as the log is when it is asked. Over HTTP only. */
+export const EventExport = z
+  .strictObject({ ...whatFields, ...timeFields, format: ExportFormat.default('ndjson') })
+  .meta({ id: 'EventExport' });
+export type EventExport = z.infer<typeof EventExport>;

@@ -35,11 +35,16 @@ export class CountService {
     const { bucket, by, groups, from, to, ...what } = request;
     const range = rangeOf(bucket, from, to, this.clock.wallMs());
     const filter = await this.people.stored({ ...what, from: startOf(range, 0), to: endOf(range) });
-    const rows = filter === null ? [] : await this.rows(filter, range, request);
+    const rows = filter === null ? [] : await this.rows(filter, range, by, groups);
     return { bucket, from: startOf(range, 0), to: endOf(range), ...summary(rows, range, by !== undefined) };
   }
 
-  private async rows(filter: StoredFilter, range: Range, { by, groups }: EventCount): Promise<CountRow[]> {
+  private async rows(
+    filter: StoredFilter,
+    range: Range,
+    by: EventCount['by'],
+    groups: number,
+  ): Promise<CountRow[]> {
     if (this.running >= running_max) throw refusal.othersCount();
     this.running += 1;
     try {

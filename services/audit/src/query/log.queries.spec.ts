@@ -205,10 +205,13 @@ describe('the log', () => {
     const reader = await ReaderDatabase.connect(fixture.config);
     try {
       await expect(
-        reader.bounded(50, async (queryable) => await queryable.query('SELECT pg_sleep(20)')),
+        reader.bounded(50, async (queryable) => await queryable.query<object[]>('SELECT pg_sleep(20)')),
       ).rejects.toMatchObject({ code: 'query_too_costly' });
       await expect(
-        reader.bounded(1000, async (queryable) => await queryable.query('CREATE TEMP TABLE t (n integer)')),
+        reader.bounded(
+          1000,
+          async (queryable) => await queryable.query<object[]>('CREATE TEMP TABLE t (n integer)'),
+        ),
       ).rejects.toThrow('read-only');
       expect(await reader.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
     } finally {

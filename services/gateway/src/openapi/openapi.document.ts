@@ -7,6 +7,7 @@ import {
   CredentialPassword,
   type ErrorCode,
   errorCodes,
+  EventExport,
   FleetEvent,
   type HttpRoute,
   LogsReply,
@@ -159,6 +160,7 @@ const json = (schema: Json, description: string) => ({
 function extraPaths(schemas: ComponentSchemas): Record<string, Json> {
   return {
     '/api/v1/events/stream': { get: eventStream(schemas) },
+    '/api/v1/events/export': { get: eventExport(schemas) },
     '/api/v1/bots/{name}/logs': { get: botLogs(schemas) },
     '/healthz': {
       get: {
@@ -221,6 +223,37 @@ function eventStream(schemas: ComponentSchemas): Json {
         'x-event-data': schemas.of(FleetEvent, 'output'),
       },
       ...problemResponses(['invalid_request', 'unauthenticated', 'unavailable', 'internal'], schemas),
+    },
+  };
+}
+
+function eventExport(schemas: ComponentSchemas): Json {
+  const { properties } = schemas.inline(EventExport, 'input') as { properties: Record<string, Json> };
+  return {
+    operationId: 'events.export',
+    tags: ['events'],
+    summary: 'All events that fit, oldest first, as a file',
+    description:
+      'As the log is when it is asked, as fast as it is read. NDJSON has one event (`x-event-data`) a line. CSV has a head ' +
+      'and one event a row; a value that a spreadsheet would take for a formula begins with an apostrophe. An export that ' +
+      'fails ends with an error, `{"error":{…}}` or a row that begins with `error`, and without the last chunk, so that ' +
+      'clients report an answer cut short.',
+    parameters: Object.entries(properties).map(([name, schema]) => ({
+      ...{ name, in: 'query', required: false, schema },
+    })),
+    responses: {
+      200: {
+        description: 'The events',
+        content: {
+          'application/x-ndjson': { schema: { type: 'string' } },
+          'text/csv': { schema: { type: 'string' } },
+        },
+        'x-event-data': schemas.of(FleetEvent, 'output'),
+      },
+      ...problemResponses(
+        ['invalid_request', 'unauthenticated', 'query_too_costly', 'unavailable', 'timeout', 'internal'],
+        schemas,
+      ),
     },
   };
 }
