@@ -1,11 +1,6 @@
-import { SystemClock } from '#libs/clock';
 import { eventTypes, type LogRecord, newId } from '#libs/contracts';
-import { connectDataSource } from '#libs/persistence';
 import { perSecond } from '../control/statistics.js';
-import { Committer } from '../../../services/audit/src/ingestion/committer.js';
-import { LogRepository } from '../../../services/audit/src/ingestion/log.repository.js';
-import { Partitions } from '../../../services/audit/src/ingestion/partitions.js';
-import { type Leaf, toLeaf } from '../../../services/audit/src/ingestion/recorded-event.js';
+import { CommitterSide } from '../audit/committer.side.js';
 
 const batch = 2000;
 const producers = 16;
@@ -15,8 +10,7 @@ const progress_events = 100_000;
 const type = 'tradefleet.allocation.running';
 
 /**
- * Fills the log by the committer of the audit service, with the service's own role: the same statement, positions, tree
- * and partitions as in operation. What is left out is what comes before: broker, checks, signatures, sealing.
+ * Fills the log through the committer of the audit service; without broker, checks, signatures and sealing.
  * @returns events a second
  */
 export async function fillLog(
@@ -24,31 +18,24 @@ export async function fillLog(
   events: number,
   progress: (what: string) => void,
 ): Promise<number> {
-  const clock = new SystemClock();
-  const dataSource = await connectDataSource({
-    ...{ url: writerUrl, schema: 'audit', poolMax: 2, applicationName: 'bench-fill' },
-  });
+  const side = await CommitterSide.connect(writerUrl, batch);
   try {
-    const log = new LogRepository(dataSource);
-    const committer = new Committer(log, new Partitions(log, clock), clock);
     const incarnations = Array.from({ length: producers }, () => newId());
     const begin_ms = performance.now();
     for (let done = 0; done < events;) {
       const size = Math.min(batch, events - done);
-      const leaves = Array.from({ length: size }, (_, index) => leafOf(done + index, incarnations));
-      const { added } = await committer.commit({ leaves, quarantined: [] });
-      if (added !== size) throw new Error(`Of ${size} events ${added} are new.`);
+      await side.commit(Array.from({ length: size }, (_, index) => aRecord(done + index, incarnations)));
       if (Math.floor((done + size) / progress_events) > Math.floor(done / progress_events))
         progress(`${done + size} events in the log`);
       done += size;
     }
     return perSecond(events, performance.now() - begin_ms);
   } finally {
-    await dataSource.destroy();
+    await side.close();
   }
 }
 
-function leafOf(n: number, incarnations: readonly string[]): Leaf {
+function aRecord(n: number, incarnations: readonly string[]): LogRecord {
   const producer = n % producers;
   const host = `host-${String(producer + 1).padStart(3, '0')}`;
   const wall_ms = Date.now();
@@ -60,11 +47,10 @@ function leafOf(n: number, incarnations: readonly string[]): Leaf {
     ...{ allocation, ...names, host, epoch: 1 + (n % 50), state: 'running', stage: null, attempt: 1 },
     ...{ reason: null, detail: n % 20 === 0 ? 'the terminal has been started again' : null, exitCode: null },
   });
-  const record: LogRecord = {
+  return {
     ...{ v: 1, id: newId(wall_ms), source: `/agent/${host}`, incarnation: incarnations[producer] ?? '' },
     ...{ sequence: Math.floor(n / producers) + 1, type, subject: `allocation/${allocation}` },
     ...{ severity, retention, actor: `host:${host}`, subjectId: null, time, traceparent: null },
     ...{ recordedAt: time, signature, data },
   };
-  return toLeaf({ message: { streamSeq: n, subject: '', headers: {}, bytes: new Uint8Array() }, record });
 }

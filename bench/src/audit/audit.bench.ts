@@ -1,13 +1,15 @@
 import { mkdtempSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { LogRecord } from '#libs/contracts';
 import { perSecond } from '../control/statistics.js';
 import { progressSinceNow, unlessInterrupted } from '../bench.frame.js';
 import { AuditFleet } from './audit.fleet.js';
+import { CommitterSide, recordOf } from './committer.side.js';
 import { measureLatency } from './latency.run.js';
 import { LogSide, LogWatch } from './log.side.js';
 import { RawTable } from './raw.table.js';
-import { type AuditResult, ratioOf, reportOf, type Round } from './report.js';
+import { type AuditResult, ratiosOf, reportOf, type Round } from './report.js';
 import { measureSteps } from './step.costs.js';
 import { Workload } from './workload.js';
 
@@ -27,6 +29,8 @@ const postgres = { shared_buffers: '256MB', max_wal_size: '2GB', checkpoint_time
 /** Enough for compilers and caches to be warm. */
 const warm_up_events = 5000;
 const step_events = 4000;
+/** Events in a transaction of the service, as it is set unless told otherwise. */
+const batch = 1000;
 
 /**
  * Measures how fast events become durable, deduplicated and proved by the real audit service, next to nothing but the
@@ -48,7 +52,7 @@ export async function auditBench(options: AuditArguments): Promise<void> {
     await fleet.startService('audit');
     const result = await unlessInterrupted(async () => await measure(fleet, options, progress, open));
     console.log(
-      options.json ? JSON.stringify({ ...result, ...ratioOf(result) }, null, 2) : `\n${reportOf(result)}`,
+      options.json ? JSON.stringify({ ...result, ...ratiosOf(result) }, null, 2) : `\n${reportOf(result)}`,
     );
   } finally {
     progress('everything ends');
@@ -65,9 +69,11 @@ async function measure(
 ): Promise<AuditResult> {
   const watch = await LogWatch.connect(fleet.databaseUrl);
   open.push(watch);
+  const committer = await CommitterSide.connect(fleet.auditWriterUrl, batch);
+  open.push(committer);
   const raws: RawTable[] = [];
-  for (const batch of batches) {
-    const raw = await RawTable.create(fleet.databaseUrl, batch);
+  for (const rows of batches) {
+    const raw = await RawTable.create(fleet.databaseUrl, rows);
     open.push(raw);
     raws.push(raw);
   }
@@ -78,6 +84,7 @@ async function measure(
   const warm = await log.record(await workload.next(warm_up_events));
   const warmRows = await raws[0]?.readLog(warm.first, warm.end);
   for (const raw of raws) if (warmRows !== undefined) await raw.insert(warmRows);
+  await committer.commit(await recordsOf(workload, warm_up_events));
 
   const measured: Round[] = [];
   const cpu_us = new Map<string, number>();
@@ -96,10 +103,15 @@ async function measure(
       await watch.settleDisk();
       raw_per_s[String(raw.batch)] = perSecond(events, await raw.insert(rows));
     }
+    const records = await recordsOf(workload, events);
+    await watch.settleDisk();
+    const commit_per_s = perSecond(events, await committer.commit(records));
     const log_per_s = perSecond(events, elapsed_ms);
-    measured.push({ log_per_s, raw_per_s, toCheckpoint_ms });
+    measured.push({ log_per_s, commit_per_s, raw_per_s, toCheckpoint_ms });
     const raw = Object.entries(raw_per_s).map(([batch, per_s]) => `raw ${batch}: ${per_s.toFixed(0)}/s`);
-    progress(`round ${round + 1}: audit service ${log_per_s.toFixed(0)}/s, ${raw.join(', ')}`);
+    progress(
+      `round ${round + 1}: audit service ${log_per_s.toFixed(0)}/s, committer ${commit_per_s.toFixed(0)}/s, ${raw.join(', ')}`,
+    );
   }
 
   progress(`${rate} events a second for ${seconds} s`);
@@ -119,4 +131,9 @@ async function measure(
     ...{ recorded, duplicates, quarantined, checkpointSize },
     ...{ cpus: availableParallelism(), node: process.version },
   };
+}
+
+async function recordsOf(workload: Workload, count: number): Promise<LogRecord[]> {
+  const recordedAt = new Date().toISOString();
+  return (await workload.next(count)).map((message) => recordOf(message, recordedAt));
 }

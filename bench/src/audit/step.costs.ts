@@ -18,6 +18,7 @@ import {
 } from '#libs/messaging';
 import { Frontier, leafHash, TileBuilder } from '#libs/tlog';
 import type { AuditFleet } from './audit.fleet.js';
+import { recordOf } from './committer.side.js';
 import type { Workload } from './workload.js';
 
 /** Microseconds for an event, of each step done by itself, by a process that does nothing else. */
@@ -38,9 +39,8 @@ export async function measureSteps(fleet: AuditFleet, workload: Workload, count:
   await fleet.pauseIngestion();
   const receive = await receiveCost(fleet, messages);
   let begin_ms = performance.now();
-  const events = received.map(({ subject, headers, bytes }) =>
-    decodeEventData(readEventAttributes(headers), { subject, body: parseBody(bytes) }),
-  );
+  for (const { subject, headers, bytes } of received)
+    decodeEventData(readEventAttributes(headers), { subject, body: parseBody(bytes) });
   const decode = per_event(begin_ms);
 
   begin_ms = performance.now();
@@ -52,21 +52,10 @@ export async function measureSteps(fleet: AuditFleet, workload: Workload, count:
     );
   const verify = per_event(begin_ms);
 
-  begin_ms = performance.now();
   const recordedAt = new Date().toISOString();
-  const leaves = events.map(({ attributes, type }, index) => {
-    const { severity, retention } = eventTypes[type];
-    const { traceparent = null, ...others } = attributes;
-    const message = received[index];
-    const signature =
-      message === undefined ? null : (header(message.headers, eventHeaders.signature) ?? null);
-    const data = Buffer.from(message?.bytes ?? []).toString('utf8');
-    const record: LogRecord = {
-      ...{ ...others, v: 1, type, severity, retention, subjectId: null, traceparent, recordedAt },
-      ...{ signature, data },
-    };
-    return leafHash(recordLine(record));
-  });
+  const records = messages.map((message) => recordOf(message, recordedAt));
+  begin_ms = performance.now();
+  const leaves = records.map((record) => leafHash(recordLine(record)));
   const leaf = per_event(begin_ms);
 
   begin_ms = performance.now();

@@ -25,11 +25,12 @@ const reprovision_ms = 200;
 const reprovision_attempts_max = 100;
 const stop_grace_ms = 15_000;
 /** What one producer may keep: a part of all, so that kills meet events on their way, within bounds. */
-const kept_part = 1 / 20;
+const kept_part = 1 / 10;
 const kept_least = 100;
 const kept_most = 5000;
-/** Beside what the audit service says of itself: it is killed, and what it logs then is no news. */
 const postgres = { shared_buffers: '64MB', max_wal_size: '512MB' };
+/** Sooner than in operation: a run is short, and these waits would be most of it. */
+const sooner = { TRADEFLEET_REFILL_AFTER_MS: '3000', TRADEFLEET_CHECKPOINT_MS: '2000' };
 
 type Producer = OutboxProducer | SpoolProducer;
 
@@ -61,7 +62,7 @@ export class AuditTrial {
     rmSync(this.folder, { recursive: true, force: true });
     const fleet = await this.progress.step(
       'NATS, Postgres',
-      async () => await AuditFleet.start({ folder: this.folder, hosts, postgres }),
+      async () => await AuditFleet.start({ folder: this.folder, hosts, postgres, audit: sooner }),
     );
     const audit = new Part(
       { ...fleet.command('audit'), name: 'audit', stopGraceMs: stop_grace_ms },
@@ -174,7 +175,7 @@ export class AuditTrial {
     const { events, kills, seed } = this.options;
     for (const planned of planKills({ seed, kills })) {
       while (writers.written < planned.at * events) await this.clock.sleep(20, stop);
-      const kill = await killer.make(planned, writers.written);
+      const kill = await killer.make(planned, writers.written, () => writers.written >= events);
       this.made.push(kill);
       const done = sumOf(this.made, ({ targets }) => targets.length);
       update(`${done} kills, ${writers.written} events, last ${planned.targets.join(', ')}`);

@@ -24,8 +24,12 @@ export class Killer {
     private readonly backlog: number,
   ) {}
 
-  /** @param written events by now */
-  async make({ targets, down_ms, losesStore }: PlannedKills, written: number): Promise<KillsMade> {
+  /** @param isOver whether nothing more is written, so that the log need not go on */
+  async make(
+    { targets, down_ms, losesStore }: PlannedKills,
+    written: number,
+    isOver: () => boolean,
+  ): Promise<KillsMade> {
     const begin_ms = this.clock.monotonicMs();
     let lostByStore = 0;
     for (const [index, target] of targets.entries()) {
@@ -41,9 +45,10 @@ export class Killer {
     const before = await waitFor(async () => ({ size: await this.log.size() }), {
       ...{ timeoutMs: recover_ms_max, what: 'Postgres to answer' },
     });
-    await waitFor(async () => (await this.log.size()) > before.size, {
-      ...{ timeoutMs: recover_ms_max, what: `the log to go on after ${targets.join(' and ')} was killed` },
-    });
+    await waitFor(
+      async () => (await this.fleet.isReady('audit')) && (isOver() || (await this.log.size()) > before.size),
+      { timeoutMs: recover_ms_max, what: `the log to go on after ${targets.join(' and ')} was killed` },
+    );
     return {
       ...{ targets, losesStore, written, lostByStore, down_ms: down - begin_ms },
       recover_ms: this.clock.monotonicMs() - up_ms,

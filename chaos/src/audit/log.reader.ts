@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { withClient } from '#libs/testing';
 import type { NumberedEvent } from './producers/event.producer.js';
 
 export interface LogFigures {
@@ -17,8 +17,6 @@ export interface LogFigures {
   /** Events of the audit service itself that it still keeps. */
   readonly ownKept: number;
 }
-
-const query_ms_max = 120_000;
 
 /** Reads the log as the owner of the database, past everything the audit service says of it. */
 export class LogReader {
@@ -66,18 +64,6 @@ export class LogReader {
   }
 
   private async query<T extends object>(sql: string, values: readonly unknown[] = []): Promise<T[]> {
-    const client = new pg.Client({
-      connectionString: this.url(),
-      connectionTimeoutMillis: 5000,
-      query_timeout: query_ms_max,
-    });
-    // A connection that breaks while idle must not end the process; the next query tells.
-    client.on('error', () => undefined);
-    try {
-      await client.connect();
-      return (await client.query<T>(sql, [...values])).rows;
-    } finally {
-      await client.end();
-    }
+    return await withClient(this.url(), async (client) => (await client.query<T>(sql, [...values])).rows);
   }
 }

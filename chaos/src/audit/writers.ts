@@ -7,8 +7,8 @@ const pause_ms = 20;
 const look_events = 200;
 
 /**
- * Has producers write until there are so many events in all. Each goes on by itself while its storage is there, and waits
- * while it keeps as much as it may, as a producer refuses new work before it drops events.
+ * Has producers write, each its share of so many events in all. Each goes on by itself while its storage is there, and
+ * waits while it keeps as much as it may, as a producer refuses new work before it drops events.
  */
 export class Writers {
   private total = 0;
@@ -35,8 +35,10 @@ export class Writers {
 
   private async runOne(producer: EventProducer, stop: AbortSignal): Promise<void> {
     const { events, kept_max } = this.options;
+    const share = Math.ceil(events / this.producers.length);
+    let own = 0;
     let unlooked = look_events;
-    while (this.total < events) {
+    while (own < share && this.total < events) {
       stop.throwIfAborted();
       try {
         if (unlooked >= look_events) {
@@ -46,12 +48,12 @@ export class Writers {
           }
           unlooked = 0;
         }
-        const count = Math.min(batch_max, events - this.total);
-        if (count <= 0) return;
+        const count = Math.min(batch_max, share - own, events - this.total);
         // Taken before it is written, so that all producers together write no more than is wanted.
         this.total += count;
         const written = await this.writeOrGiveBack(producer, count);
         this.total += written - count;
+        own += written;
         unlooked += written;
       } catch (error) {
         stop.throwIfAborted();
