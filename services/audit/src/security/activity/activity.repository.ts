@@ -96,7 +96,7 @@ export class ActivityRepository {
     const iso = (ms: number): string => new Date(ms).toISOString();
     await tx.query(
       `INSERT INTO audit_work.activity (rule, who, recent, told_until, changed_at)
-       SELECT rule, who, string_to_array(nullif(recent, ''), ',')::timestamptz(3)[], told_until, $5
+       SELECT rule, who, coalesce(string_to_array(nullif(recent, ''), ','), '{}')::timestamptz(3)[], told_until, $5
          FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS new (rule, who, recent, told_until)
        ON CONFLICT (rule, who) DO UPDATE
           SET recent = excluded.recent, told_until = excluded.told_until, changed_at = excluded.changed_at`,
@@ -116,27 +116,28 @@ export class ActivityRepository {
     hours: readonly { readonly who: string; readonly hour: Date; readonly events: number }[],
     eventsMin: number,
   ): Promise<GrownHour[]> {
+    const names = hours.map(({ who }) => who);
+    const starts = hours.map(({ hour }) => hour);
+    await tx.query(
+      `INSERT INTO audit_work.hourly_volume AS old (who, hour, events)
+       SELECT who, hour, events FROM unnest($1::text[], $2::timestamptz[], $3::bigint[]) AS new (who, hour, events)
+        ORDER BY who, hour
+       ON CONFLICT (who, hour) DO UPDATE SET events = old.events + excluded.events`,
+      [names, starts, hours.map(({ events }) => events)],
+    );
+    // A statement of its own: it is to see all of these hours, which may be each other's past.
     const rows = await tx.query<
       { who: string; hour: Date; events: string; before: string[] | null; hours: string | null }[]
     >(
-      `WITH grown AS (
-         INSERT INTO audit_work.hourly_volume AS old (who, hour, events)
-         SELECT who, hour, events FROM unnest($1::text[], $2::timestamptz[], $3::bigint[]) AS new (who, hour, events)
-          ORDER BY who, hour
-         ON CONFLICT (who, hour) DO UPDATE SET events = old.events + excluded.events
-         RETURNING who, hour, events, told
-       )
-       SELECT who, hour, events, past.before, past.hours FROM grown CROSS JOIN LATERAL (
-         SELECT array_agg(h.events) AS before, extract(epoch FROM grown.hour - min(h.hour)) / 3600 AS hours
+      `SELECT who, hour, events, past.before, past.hours
+         FROM audit_work.hourly_volume AS now
+         JOIN unnest($1::text[], $2::timestamptz[]) AS grown (who, hour) USING (who, hour)
+        CROSS JOIN LATERAL (
+         SELECT array_agg(h.events) AS before, extract(epoch FROM now.hour - min(h.hour)) / 3600 AS hours
            FROM audit_work.hourly_volume h
-          WHERE h.who = grown.who AND h.hour < grown.hour AND h.hour >= grown.hour - interval '7 days') past
-        WHERE events >= $4 AND NOT told`,
-      [
-        hours.map(({ who }) => who),
-        hours.map(({ hour }) => hour),
-        hours.map(({ events }) => events),
-        eventsMin,
-      ],
+          WHERE h.who = now.who AND h.hour < now.hour AND h.hour >= now.hour - interval '7 days') past
+        WHERE events >= $3 AND NOT told`,
+      [names, starts, eventsMin],
     );
     return rows.map(({ who, hour, events, before, hours: known }) => ({
       ...{ who, hour, events: Number(events) },
