@@ -58,6 +58,13 @@ module.exports = {
       to: { path: '(node_modules/|^libs/(?!tlog/)|^(node:)?(fs|net|http|child_process))' },
     },
     {
+      name: 'evidence-without-the-fleet',
+      comment: 'A log is verified from files, by whoever has them.',
+      severity: 'error',
+      from: { path: '^libs/evidence/' },
+      to: { path: '(node_modules/(?!zod/)|^libs/(?!evidence/|tlog/|contracts/))' },
+    },
+    {
       name: 'testing-only-in-tests',
       comment: 'Local fleet and benchmarks start the same real servers as the tests.',
       severity: 'error',

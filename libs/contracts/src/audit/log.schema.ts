@@ -155,7 +155,7 @@ export const LogEntry = z
     position: Position,
     /** The record's canonical line, whose bytes the tree is made of; null when it is archived. */
     line: z.string().nullable(),
-    /** Of an archived record, by which archive it is held, and its hash. */
+    /** Of a record that only an archive's file has: which archive, and the record's hash. */
     archived: z.strictObject({ archive: Id, leaf: Hash }).nullable(),
   })
   .meta({ id: 'LogEntry' });

@@ -60,7 +60,7 @@ describe('the checkpoints of the log', () => {
     return await waitFor(
       async () => {
         const { checkpoint } = await state();
-        return checkpoint !== null && checkpoint.size >= size && checkpoint;
+        return checkpoint !== null && checkpoint.size >= size ? checkpoint : null;
       },
       { what: `a checkpoint of ${size} records` },
     );

@@ -26,11 +26,14 @@ export class ProofService {
   ) {}
 
   async state(): Promise<LogState> {
-    const { origin, size } = await this.reader.head();
+    const { origin } = this.key;
+    // Read before the size, so that it is never of more records than there are unless some are gone.
+    const checkpoint = await this.reader.lastCheckpoint(origin);
+    const { size } = await this.reader.head();
     return {
       origin,
       size,
-      checkpoint: await this.reader.lastCheckpoint(origin),
+      checkpoint,
       diverged: this.checkpoints.diverged,
       key: this.key.publicJwk,
       verifierKey: this.key.verifierKey,

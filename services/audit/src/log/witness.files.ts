@@ -1,6 +1,7 @@
 import { mkdir, open, readFile, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PublicJwk } from '#libs/contracts';
+import { witnessFile, type WitnessFile } from '#libs/evidence';
 import { hash_bytes, readNotes } from '#libs/tlog';
 
 /** What the files say at present. */
@@ -32,13 +33,13 @@ const key_bytes_max = 4096;
  * or passed over by readers (a note), so the files may lie where nothing can be changed. Not for several writers at once.
  */
 export class WitnessFiles {
-  private readonly path: (kind: string) => string;
+  private readonly path: (kind: WitnessFile) => string;
 
   constructor(
     private readonly folder: string,
     origin: string,
   ) {
-    this.path = (kind) => join(folder, `${witnessName(origin)}.${kind}`);
+    this.path = (kind) => join(folder, witnessFile(origin, kind));
   }
 
   async state(): Promise<WitnessState> {
@@ -77,7 +78,7 @@ export class WitnessFiles {
     await this.syncFolder();
   }
 
-  private async append(kind: string, bytes: Buffer): Promise<void> {
+  private async append(kind: WitnessFile, bytes: Buffer): Promise<void> {
     await mkdir(this.folder, { recursive: true });
     const file = await open(this.path(kind), 'a', 0o644);
     try {
@@ -100,9 +101,6 @@ export class WitnessFiles {
     }
   }
 }
-
-/** The name of a log's files: an origin has no `_`, so two never share one. */
-export const witnessName = (origin: string): string => origin.replaceAll('/', '_');
 
 async function sizeOf(path: string): Promise<number> {
   try {

@@ -1,0 +1,8 @@
+export * from './export.format.js';
+export * from './export.writer.js';
+export * from './export.reader.js';
+export * from './witness.name.js';
+export * from './witness.reader.js';
+export * from './finding.js';
+export { EvidenceDamaged } from './seen.js';
+export * from './verify.js';
