@@ -34,6 +34,7 @@ export const RetentionPartition = z
   .strictObject({
     class: RetentionClass,
     month: Month,
+    /** About, of a large one. */
     records: z.int().min(0),
     /** On disk, with indexes. */
     bytes: z.int().min(0),

@@ -92,7 +92,8 @@ describe('preparing the audit database', () => {
     expect(await run('SELECT code, reason FROM audit.quarantine')).toEqual([
       { code: 'unclassified', reason: 'r' },
     ]);
-    for (const url of [fixture.config.databaseUrl, fixture.config.readerDatabaseUrl])
+    const { databaseUrl, readerDatabaseUrl, keeperDatabaseUrl = databaseUrl } = fixture.config;
+    for (const url of [databaseUrl, readerDatabaseUrl, keeperDatabaseUrl])
       await run(`DROP OWNED BY ${new URL(url).username}`);
   });
 

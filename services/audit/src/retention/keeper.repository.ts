@@ -49,12 +49,13 @@ const firstDay = (month: string): string => `${month}-01`;
 export class KeeperRepository {
   constructor(private readonly reader: ReaderDatabase) {}
 
-  /** All partitions, the oldest month first. */
-  async plan(): Promise<PlannedPartition[]> {
-    const rows = await this.reader.query<PlanRow[]>(
+  /** All partitions, the oldest month first; by the keeper with exact numbers of what is due. */
+  async plan(keeper: Queryable | null = null): Promise<PlannedPartition[]> {
+    const rows = await (keeper ?? this.reader).query<PlanRow[]>(
       `SELECT class, to_char(month, 'YYYY-MM') AS month, records, bytes, due_at AS "dueAt", is_due AS "isDue", holds,
               is_closed AS "isClosed", archive, last_position AS "lastPosition"
-         FROM audit.retention_plan() ORDER BY month, class`,
+         FROM audit.retention_plan($1) ORDER BY month, class`,
+      [keeper !== null],
     );
     return rows.map((row) => ({
       ...row,

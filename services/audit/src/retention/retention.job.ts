@@ -48,7 +48,7 @@ export class RetentionJob {
     let failures = 0;
     let detail: string | null = null;
     try {
-      const plan = await this.keepers.plan();
+      const plan = await this.keepers.plan(keeper);
       for (const partition of plan.filter((it) => isToDo(it, order.class))) {
         signal.throwIfAborted();
         if (!(await this.partition(keeper, partition, order, signal))) failures += 1;

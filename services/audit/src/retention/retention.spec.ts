@@ -326,6 +326,7 @@ describe('retention', () => {
     it('takes what comes late into a dropped month, and archives that as well', async () => {
       const late = fixture.event({ time: newer.time });
       await fixture.publish(late, ...Array.from({ length: 300 }, () => fixture.event()));
+      await waitFor(async () => (await fixture.recordedIds()).includes(late.id));
       await waitFor(async () => (await stateOf(newer.month)) === 'due');
       const { archives } = await api().call('archives.list', { class: 'trading' });
       expect(await run()).toMatchObject({ state: 'succeeded' });

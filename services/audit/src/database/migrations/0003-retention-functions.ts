@@ -84,9 +84,12 @@ const requireDue = `
     RETURN partition;
   END $$`;
 
-/** All partitions. Of one that is not due the number of records is the planner's estimate, where it has one. */
+/**
+ * All partitions. Unless it is to be exact, the number of records is the planner's estimate, where it has one, and an archive is
+ * known by its first and last position; so the answer comes at once, however large the log is.
+ */
 const plan = `
-  CREATE FUNCTION audit.retention_plan()
+  CREATE FUNCTION audit.retention_plan(exact boolean)
   RETURNS TABLE (class text, month date, records bigint, bytes bigint, due_at timestamptz, is_due boolean,
                  holds uuid[], is_closed boolean, archive uuid, last_position bigint)
   LANGUAGE plpgsql STABLE ${owned} AS $$
@@ -112,15 +115,24 @@ const plan = `
       is_closed := NULL;
       archive := NULL;
       last_position := NULL;
-      IF is_due OR found.estimate < 0 THEN
+      IF found.estimate < 0 OR (is_due AND exact) THEN
         fact := audit.partition_facts(found.oid::regclass);
         records := fact.records;
+      ELSIF is_due THEN
+        EXECUTE format('SELECT NULL::numeric AS position_sum,
+                               (SELECT min(position) FROM %1$s) AS first_position,
+                               (SELECT max(position) FROM %1$s) AS last_position', found.oid::regclass) INTO fact;
+      END IF;
+      IF is_due THEN
         last_position := fact.last_position;
-        is_closed := fact.records = 0 OR audit.is_closed(fact.last_position);
+        IF last_position IS NULL THEN
+          records := 0;
+        END IF;
+        is_closed := last_position IS NULL OR audit.is_closed(last_position);
         archive := (SELECT a.id FROM audit.archives a
-                     WHERE a.class = found.of_class AND a.month = found.of_month AND a.records = fact.records
+                     WHERE a.class = found.of_class AND a.month = found.of_month
                        AND a.first_position = fact.first_position AND a.last_position = fact.last_position
-                       AND a.position_sum = fact.position_sum
+                       AND (fact.position_sum IS NULL OR a.position_sum = fact.position_sum)
                        AND NOT EXISTS (SELECT FROM audit.drops d WHERE d.archive = a.id)
                      ORDER BY a.archived_at DESC LIMIT 1);
       END IF;
