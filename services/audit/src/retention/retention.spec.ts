@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { archiveFile, checkArchive } from '#libs/archive';
 import { apiSubject, newId, recordLine, type RetentionRun } from '#libs/contracts';
+import { exportLog, readEvidence, readExport, verifyExport } from '#libs/evidence';
 import { startPostgres, waitFor, withClient, type TestPostgres } from '#libs/testing';
 import { leafHash } from '#libs/tlog';
 import { LogKey } from '../log/log-key.js';
@@ -317,6 +318,22 @@ describe('retention', () => {
         return (now.checkpoint?.size ?? 0) > (before.checkpoint?.size ?? 0) && now;
       });
       expect(after.diverged).toBeNull();
+    });
+
+    it('leaves an export that verifies against the witness', async () => {
+      const path = join(fixture.folder, `export-${newId()}`);
+      const pieces: string[] = [];
+      for await (const { text } of exportLog(fixture.messaging, { exportedAt: new Date() }))
+        pieces.push(text);
+      await writeFile(path, pieces.join(''));
+      const verdict = await verifyExport({
+        open: () => readExport(path),
+        evidence: async (origin) => await readEvidence(fixture.config.witnessDir, origin),
+        key: null,
+      });
+      expect(verdict).toMatchObject({ isAsSeen: true, archived: 300, against: 'leaves', finding: null });
+      // What is archived shows with its archive; nothing is said to be missing.
+      expect(pieces.join('')).not.toContain('{"missing"');
     });
 
     it('finds nothing to do the next time', async () => {
