@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { SystemClock } from '#libs/clock';
 import type { EventCount } from '#libs/contracts';
 import { startPostgres, withClient, type TestPostgres } from '#libs/testing';
 import { prepareDatabase } from '../database/prepare-database.js';
@@ -67,7 +68,7 @@ describe('the plans of queries', () => {
         query,
         bounded: async (_: number, work: (q: object) => unknown) => await work({ query }),
       };
-      await ask(new QueryRepository(database as unknown as ReaderDatabase));
+      await ask(new QueryRepository(database as unknown as ReaderDatabase, new SystemClock()));
     });
     return {
       indexes: [...new Set(nodes.flatMap((node) => node['Index Name'] ?? []))],

@@ -1,9 +1,11 @@
+import { CLOCK, type Clock } from '#libs/clock';
 import type { EventCount } from '#libs/contracts';
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { ReaderDatabase } from '../database/reader.js';
 import type { Queryable } from '../database/roles.js';
 import type { Cursor } from './cursor.js';
 import { conditionsOf, type Parameter } from './event.conditions.js';
+import { nearest } from './nearest.month.js';
 import type { StoredFilter } from './people.js';
 
 export interface EventRow {
@@ -50,7 +52,10 @@ const columns = `id, position, source, incarnation, sequence, type, entity, enti
 /** Reads the log. Every method throws `query_too_costly` for what takes too long. */
 @Injectable()
 export class QueryRepository {
-  constructor(private readonly database: ReaderDatabase) {}
+  constructor(
+    private readonly database: ReaderDatabase,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
 
   /** Up to `limit` rows after the place, in the order of time, then of id; and the size of the log they are of. */
   async find(
@@ -60,15 +65,19 @@ export class QueryRepository {
   ): Promise<{ rows: EventRow[]; size: number }> {
     return await this.database.bounded(query_ms_max, async (queryable) => {
       const size = after?.size ?? (await sizeOf(queryable));
-      const { values, parameter } = parameters();
-      const where = [...conditionsOf(filter, parameter), `position < ${parameter(size)}`];
-      if (after !== null) where.push(...beyond(after, order, parameter));
-      const rows = await queryable.query<EventRow[]>(
-        `SELECT ${columns} FROM audit.events WHERE ${where.join(' AND ')}
-          ORDER BY time ${order}, id ${order} LIMIT ${parameter(limit)}`,
-        values,
-      );
-      return { rows, size };
+      const find = async (within: StoredFilter): Promise<EventRow[]> => {
+        const { values, parameter } = parameters();
+        const where = [...conditionsOf(within, parameter), `position < ${parameter(size)}`];
+        if (after !== null) where.push(...beyond(after, order, parameter));
+        return await queryable.query<EventRow[]>(
+          `SELECT ${columns} FROM audit.events WHERE ${where.join(' AND ')}
+            ORDER BY time ${order}, id ${order} LIMIT ${parameter(limit)}`,
+          values,
+        );
+      };
+      const near = nearest(filter, { after, order }, this.clock.wallMs());
+      const found = near === null ? [] : await find(near);
+      return { rows: found.length === limit ? found : await find(filter), size };
     });
   }
 

@@ -123,6 +123,25 @@ describe('events.query', () => {
     await expect(asking).rejects.toMatchObject({ code: 'invalid_request' });
   });
 
+  it('goes from month to month, also where a page ends within one', async () => {
+    const subjectId = newId();
+    const far = [-100, -99, -66, -65, -64, -3].map((days) =>
+      fixture.event({ subjectId, time: at(days * 86_400) }),
+    );
+    await fixture.publish(...far);
+    const ids = far.map((event) => event.id);
+    await waitFor(async () => (await fixture.recordedIds()).filter((id) => ids.includes(id)).length === 6);
+    for (const limit of [1, 2, 3, 4, 6, 7]) {
+      const request = { entityId: subjectId, entity: 'allocation', limit };
+      expect((await pages({ ...request, order: 'asc' })).flat()).toEqual(ids);
+      expect((await pages(request)).flat()).toEqual(ids.toReversed());
+      const from = at(-100 * 86_400);
+      expect((await pages({ ...request, from, to: at(-64 * 86_400) })).flat()).toEqual(
+        ids.slice(0, 4).toReversed(),
+      );
+    }
+  });
+
   it('cuts a page that would not fit a message, and loses nothing', async () => {
     const subjectId = newId();
     const large = Array.from({ length: 450 }, (_, n) =>
@@ -130,7 +149,7 @@ describe('events.query', () => {
       fixture.event({ subjectId, time: at(100 + n) }, { detail: '\u0001'.repeat(300) }),
     );
     await fixture.publish(...large);
-    await waitFor(async () => (await fixture.recordedIds()).length > 450 + events.length);
+    await waitFor(async () => (await fixture.recordedIds()).length > 456 + events.length);
     const all = await pages({ entityId: subjectId, entity: 'allocation', order: 'asc', limit: 500 });
     expect(all.length).toBeGreaterThan(1);
     expect(all.flat()).toEqual(large.map((event) => event.id));
