@@ -38,6 +38,13 @@ const steps = [
     ],
     timeout_ms: 16 * minute,
   },
+  {
+    // Audit service, NATS and Postgres once each, and the store lost. A longer run: `npm run chaos -- audit`.
+    name: 'chaos-audit',
+    command: 'node',
+    args: ['dist/chaos/src/main.js', 'audit', '--events', '5000', '--kills', '4', '--seed', '7'],
+    timeout_ms: 5 * minute,
+  },
 ];
 
 process.exitCode = (await runSteps(steps, process.argv.slice(2))) ? 0 : 1;

@@ -47,9 +47,10 @@ export async function overHttp(fleet: AuditFleet, format: 'ndjson' | 'csv'): Pro
 /** `tradefleet audit export`: the records as they were hashed, into a file. */
 export async function exportByCli(fleet: AuditFleet, file: string): Promise<ExportRun> {
   const gateway = ['--gateway', fleet.gatewayUrl, '--token-file', fleet.tokenFile];
-  return await byCli(fleet, 'tradefleet audit export', [...gateway, 'audit', 'export', '--out', file], () =>
-    sizeOf(file),
-  );
+  const args = [...gateway, 'audit', 'export', '--out', file];
+  // Under another name until it is whole.
+  const progress = (): number => Math.max(sizeOf(file), sizeOf(`${file}.part`));
+  return await byCli(fleet, 'tradefleet audit export', args, progress);
 }
 
 /** `tradefleet audit verify`: by files alone, against the witness. Throws when it finds fault. */

@@ -1,13 +1,6 @@
 import { AckPolicy, DeliverPolicy, jetstream } from '@nats-io/jetstream';
 import { connect, nanos } from '@nats-io/transport-node';
-import {
-  eventHeaders,
-  eventTypes,
-  type LogRecord,
-  type PublicJwk,
-  recordLine,
-  streams,
-} from '#libs/contracts';
+import { eventHeaders, type PublicJwk, recordLine, streams } from '#libs/contracts';
 import {
   decodeEventData,
   header,

@@ -45,7 +45,7 @@ export function auditReportOf(result: AuditChaosResult): string {
           row('positions', log.size, `${log.misplaced} of them without exactly one record`),
           row('checkpoint', log.checkpointSize, 'records that the last signed one covers'),
         ]),
-    `  ${'verified offline'.padEnd(20)}${verified ?? '–'}`,
+    `  ${'verified offline'.padEnd(20)}${verified?.split('\n')[0] ?? '–'}`,
     '',
     ...(failures.length === 0
       ? ['All held.']

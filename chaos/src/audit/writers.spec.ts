@@ -47,9 +47,9 @@ const never = new AbortController().signal;
 
 /** Time goes on whenever somebody waits for it. */
 async function finish(clock: VirtualClock, running: Promise<void>): Promise<void> {
-  let over = false;
-  const ended = running.finally(() => (over = true));
-  while (!over) await clock.advance(1000);
+  const state = { over: false };
+  const ended = running.finally(() => (state.over = true));
+  while (!state.over) await clock.advance(1000);
   await ended;
 }
 
