@@ -113,7 +113,7 @@ describe('what the audit service looks for', () => {
         ...{ begins: Date.parse(from) - at, lasts: Date.parse(to) - Date.parse(from) },
       }))
       .sort((a, b) => a.who.localeCompare(b.who));
-    const some = expect.any(Number) as number;
+    const some: unknown = expect.any(Number);
     const errors = { rule: 'error-rate', count: some, threshold: 10, begins: 0, lasts: 60_000 };
     const logins = { rule: 'failed-logins', threshold: 5, begins: 0, lasts: 300_000 };
     expect(found).toEqual([
