@@ -8,6 +8,7 @@ export interface AuditChaosArguments {
   readonly state: string;
   readonly keep: boolean;
   readonly json: boolean;
+  readonly selfTest: boolean;
 }
 
 type Parse = (least: number, most: number) => (text: string) => number;
@@ -41,6 +42,7 @@ export function auditChaosCommand(
     )
     .option('--state <folder>', 'where everything is kept, from the repository', '.tradefleet/chaos-audit')
     .option('--keep', 'leave databases and keys in the state folder at the end, too', false)
+    .option('--self-test', 'remove one record at the end: comparison and verification must find it', false)
     .option('--json', 'the result as JSON on stdout; progress goes to stderr', false)
     .action(async (options: Omit<AuditChaosArguments, 'seed'> & { seed?: number }) => {
       await action({ ...options, seed: options.seed ?? Date.now() % seed_end });

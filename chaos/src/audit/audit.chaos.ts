@@ -7,9 +7,10 @@ import { Progress } from '../../../deploy/local/src/progress.js';
 import { Interrupted } from '../chaos.run.js';
 import type { AuditChaosArguments } from './arguments.js';
 import { auditReportOf } from './audit.report.js';
+import type { AuditChaosResult } from './audit.result.js';
 import { AuditTrial } from './audit.trial.js';
 
-/** `npm run chaos -- audit`: prints what it came to. @returns whether all held */
+/** `npm run chaos -- audit`: prints what it came to. @returns whether all held; of a self-test, whether the fault was found */
 export async function auditChaos(options: AuditChaosArguments): Promise<boolean> {
   const interrupted = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupted.abort());
@@ -21,13 +22,25 @@ export async function auditChaos(options: AuditChaosArguments): Promise<boolean>
     const result = await trial.run(interrupted.signal);
     writeFileAtomically(join(state, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
     console.log(options.json ? JSON.stringify(result, null, 2) : auditReportOf(result));
-    return result.failures.length === 0;
+    return options.selfTest ? tellSelfTest(result) : result.failures.length === 0;
   } catch (error) {
     if (interrupted.signal.aborted) throw new Interrupted();
     throw error;
   } finally {
     release();
   }
+}
+
+/** A record was removed on purpose: both that look for every event must have seen it. */
+function tellSelfTest({ failures }: AuditChaosResult): boolean {
+  const compared = failures.some((failure) => failure.includes('never recorded'));
+  const verified = failures.some((failure) => failure.includes('audit verify'));
+  console.error(
+    compared && verified
+      ? 'Self-test passed: the comparison and the verification found that a record was removed.'
+      : `Self-test FAILED: the comparison ${compared ? 'found' : 'did not find'} that a record was removed, the verification ${verified ? 'did' : 'did not'}.`,
+  );
+  return compared && verified;
 }
 
 /** A run begins by removing what is in its folder: one at a time. */

@@ -84,6 +84,7 @@ export class AuditTrial {
       });
       stop.throwIfAborted();
       stopProvisioning();
+      if (this.options.selfTest) await this.try(async () => await log.removeOne());
       await this.try(async () => await this.judge(log));
       await this.try(async () => {
         await this.progress.step('export and verify offline', async () => {
@@ -93,7 +94,7 @@ export class AuditTrial {
       this.endsBySelf = audit.endsBySelf;
       return this.result();
     } finally {
-      await this.try(async () => await this.end(fleet, audit));
+      await this.try(async () => await this.end(fleet, audit, stop));
     }
   }
 
@@ -223,8 +224,9 @@ export class AuditTrial {
     });
   }
 
-  private async end(fleet: AuditFleet, audit: Part): Promise<void> {
-    const failed = this.failures.length > 0;
+  private async end(fleet: AuditFleet, audit: Part, stop: AbortSignal): Promise<void> {
+    // Of a run that was interrupted nothing stays: what it left half done is no evidence.
+    const failed = this.failures.length > 0 && !stop.aborted;
     await this.progress.step('everything ends', async () => {
       const stopped = await Promise.allSettled(this.producers.map(async (one) => await one.stop()));
       await audit.stop();
