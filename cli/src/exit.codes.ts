@@ -37,6 +37,11 @@ export class NoFleetError extends Error {
   override readonly name = 'NoFleetError';
 }
 
+/** A file is not what it should be, or was changed. Exit code 1. */
+export class FileFault extends Error {
+  override readonly name = 'FileFault';
+}
+
 /** Ctrl-C. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
@@ -51,6 +56,7 @@ const codesOfProblems: Partial<Record<ErrorCode, ExitCode>> = {
 export function exitCodeOf(error: unknown): ExitCode | null {
   if (error instanceof ProblemError) return codesOfProblems[error.code] ?? exitCodes.problem;
   if (error instanceof UsageError) return exitCodes.usage;
+  if (error instanceof FileFault) return exitCodes.problem;
   if (error instanceof NoFleetError) return exitCodes.unavailable;
   if (error instanceof Interrupted) return exitCodes.interrupted;
   return null;

@@ -12,6 +12,7 @@ export interface GlobalOptions extends GatewayOptions {
 
 /** What a command works with. */
 export interface Session {
+  /** Reading it throws `UsageError` or `NoFleetError` where there is none. */
   readonly gateway: FleetGateway;
   readonly printer: Printer;
   readonly surroundings: Surroundings;
@@ -27,8 +28,16 @@ export function performer(surroundings: Surroundings, end: (code: ExitCode) => v
     const options = command.optsWithGlobals<GlobalOptions>();
     const printer = new Printer(surroundings, options.json ?? false);
     try {
-      const gateway = new FleetGateway(gatewaySettings(options, surroundings), surroundings, printer);
-      const done = work({ gateway, printer, surroundings });
+      let gateway: FleetGateway | null = null;
+      const done = work({
+        // Made when it is used: some work needs no fleet.
+        get gateway() {
+          gateway ??= new FleetGateway(gatewaySettings(options, surroundings), surroundings, printer);
+          return gateway;
+        },
+        printer,
+        surroundings,
+      });
       end((await Promise.race([done, interruption(surroundings.interrupted)])) ?? exitCodes.ok);
     } catch (error) {
       // Whoever pressed Ctrl-C knows.

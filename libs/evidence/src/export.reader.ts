@@ -64,7 +64,8 @@ function parse<T>(
   return parsed.data;
 }
 
-function jsonOrNull(line: Buffer): unknown {
+/** What a text is as JSON; null when it is none. */
+export function jsonOrNull(line: Buffer | string): unknown {
   try {
     return JSON.parse(line.toString('utf8')) as unknown;
   } catch {

@@ -4,5 +4,5 @@ export * from './export.reader.js';
 export * from './witness.name.js';
 export * from './witness.reader.js';
 export * from './finding.js';
-export { EvidenceDamaged } from './seen.js';
+export * from './evidence.damaged.js';
 export * from './verify.js';

@@ -1,12 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import type { Checkpoint } from '#libs/tlog';
+import { EvidenceDamaged } from './evidence.damaged.js';
 import type { ExportHeader } from './export.format.js';
 import { openCheckpoint, type Evidence } from './witness.reader.js';
-
-/** What was seen contradicts itself, was changed, or is of another key. */
-export class EvidenceDamaged extends Error {
-  override readonly name = 'EvidenceDamaged';
-}
 
 /** Goes through what was seen from outside, in step with the log. */
 export class Seen {

@@ -9,7 +9,8 @@ import {
   type ExportMarker,
 } from './export.format.js';
 import { nameDifference, type Finding, type FindingKind } from './finding.js';
-import { EvidenceDamaged, Seen } from './seen.js';
+import { EvidenceDamaged } from './evidence.damaged.js';
+import { Seen } from './seen.js';
 import { toKeyObject, type Evidence, openCheckpoint } from './witness.reader.js';
 
 export interface VerifyOptions {

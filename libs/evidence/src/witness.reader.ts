@@ -3,7 +3,8 @@ import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PublicJwk } from '#libs/contracts';
 import { hash_bytes, NoteInvalid, NoteReader, openNote, parseCheckpoint, type Checkpoint } from '#libs/tlog';
-import { readLines } from './export.reader.js';
+import { EvidenceDamaged } from './evidence.damaged.js';
+import { jsonOrNull, readLines } from './export.reader.js';
 import { witnessFile } from './witness.name.js';
 
 const leaves_a_step = 32_768;
@@ -42,12 +43,12 @@ export async function readEvidence(path: string, origin: string): Promise<Eviden
   };
 }
 
-/** An Ed25519 public key in a file, as JWK. */
+/** An Ed25519 public key in a file, as JWK. Throws `EvidenceDamaged` for anything else. */
 export async function readPublicKey(path: string): Promise<PublicJwk> {
-  if ((await stat(path)).size > key_bytes_max) throw new Error(`${path} is not a public key.`);
-  const parsed = PublicJwk.safeParse(JSON.parse(await readFile(path, 'utf8')));
-  if (!parsed.success || parsed.data.crv !== 'Ed25519')
-    throw new Error(`${path} is not an Ed25519 public key as JWK.`);
+  const { size } = await stat(path);
+  const parsed = size > key_bytes_max ? null : PublicJwk.safeParse(jsonOrNull(await readFile(path, 'utf8')));
+  if (parsed?.success !== true || parsed.data.crv !== 'Ed25519')
+    throw new EvidenceDamaged(`${path} is not an Ed25519 public key as JWK.`);
   return parsed.data;
 }
 
