@@ -76,6 +76,10 @@ export class AuditTrial {
           ...{ timeoutMs: ready_ms_max, what: `the audit service (its log: ${audit.logFile})` },
         });
         await this.startProducers(fleet);
+        // What comes from a host that nobody has registered waits for that, or is put aside and sent again.
+        await waitFor(async () => (await log.hosts()) === hosts.length, {
+          ...{ timeoutMs: ready_ms_max, what: 'the registration of the hosts to be recorded' },
+        });
       });
       const stopProvisioning = this.provisionWhenBack(fleet, stop);
       await this.try(async () => {

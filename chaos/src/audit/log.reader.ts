@@ -28,6 +28,14 @@ export class LogReader {
     return Number(row?.size ?? 0);
   }
 
+  /** Hosts whose registration is recorded. */
+  async hosts(): Promise<number> {
+    const [row] = await this.query<{ n: string }>(
+      "SELECT count(DISTINCT entity_id) AS n FROM audit.events WHERE type = 'tradefleet.host.registered'",
+    );
+    return Number(row?.n ?? 0);
+  }
+
   async figures(): Promise<LogFigures> {
     const [row] = await this.query<Record<keyof LogFigures, string>>(
       `SELECT (SELECT size FROM audit_work.head) AS size,
