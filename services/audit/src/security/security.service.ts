@@ -74,8 +74,13 @@ export class SecurityService {
         ...{ id, type, actor, subject_id, data },
       })),
     );
+    // Whom unusual activity was noticed of stands in its data as the log names persons.
+    const nameOf = await this.names.of(opened.flatMap((row) => whoOf(row) ?? []));
     return rows.map(({ timestamp, event_type, severity, ip_address, action, result, event_id }, index) => {
-      const { actor = '', data = {} } = opened[index] ?? {};
+      const row = opened[index];
+      const { actor = '' } = row ?? {};
+      const who = row === undefined ? null : whoOf(row);
+      const data = who === null ? (row?.data ?? {}) : { ...row?.data, who: nameOf(who) };
       const ip = data['ip'];
       return {
         ...{ timestamp: timestamp.toISOString(), event_type, severity, user_id: actor },
@@ -84,6 +89,11 @@ export class SecurityService {
       };
     });
   }
+}
+
+function whoOf({ type, data }: { type: string; data: Record<string, unknown> }): string | null {
+  const who = type === 'tradefleet.security.unusual-activity' ? data['who'] : null;
+  return typeof who === 'string' ? who : null;
 }
 
 const noticed = (row: EventRow | undefined) => ({

@@ -35,7 +35,7 @@ export class SecurityWatch implements OnModuleDestroy {
       begun ||= await this.attempt('the search for unusual activity did not begin', () =>
         this.activity.begin(),
       );
-      if (begun) await this.attempt('unusual activity not looked for', () => this.activity.look());
+      if (begun) await this.attempt('unusual activity not looked for', () => this.activity.look(signal));
       await this.attempt('weekly report not made', () => this.reports.close());
       try {
         await this.clock.sleep(this.config.securityLookMs, signal);

@@ -122,6 +122,11 @@ describe('what the audit service looks for', () => {
       { ...errors, who: 'service:gateway' },
       { ...errors, who: 'service:scheduler' },
     ]);
+    const { events } = await fixture.messaging.call('security.events', {
+      eventType: 'unusual_activity',
+      order: 'asc',
+    });
+    expect(events.map(({ details }) => details['who']).sort()).toEqual(found.map(({ who }) => who).sort());
     const [stored] = await fixture.query<{ line: string }>(
       `SELECT string_agg(data::text, ' ') AS line FROM audit.events WHERE type = 'tradefleet.security.unusual-activity'`,
     );

@@ -56,9 +56,9 @@ export class ActivityService {
     await this.transactions.run(async (tx) => await this.repository.begin(tx));
   }
 
-  /** Looks at all that is new, up to a bound. */
-  async look(): Promise<void> {
-    for (let steps = 0; steps < steps_max; steps += 1) {
+  /** Looks at all that is new, up to a bound, or until it is to end. */
+  async look(signal: AbortSignal): Promise<void> {
+    for (let steps = 0; steps < steps_max && !signal.aborted; steps += 1) {
       const told = await this.transactions.run(async (tx) => await this.step(tx));
       if (told === null) return;
       if (told.length === 0) continue;
