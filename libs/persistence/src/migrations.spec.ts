@@ -47,7 +47,12 @@ describe('runMigrations', () => {
       [1, 2, 3].map(async () => await runMigrations(options(url, Second1700000000500))),
     );
     expect(ran.filter((names) => names.length > 0)).toEqual([
-      ['Outbox1700000000000', 'OutboxLanes1700000000100', 'Second1700000000500'],
+      [
+        'Outbox1700000000000',
+        'OutboxLanes1700000000100',
+        'OutboxKeptEvents1700000000200',
+        'Second1700000000500',
+      ],
     ]);
   });
 
