@@ -13,7 +13,7 @@ export function statusCommand(perform: Perform): Command {
     .action((_options: object, command: Command) =>
       perform(command, async ({ gateway, printer }) => {
         const components = await gateway.readiness();
-        const away = Object.entries(components).filter(([, state]) => state !== 'ok');
+        const away = Object.entries(components).filter(([, state]) => state === 'unavailable');
         // Without the scheduler there is nothing to list.
         const reachable = !away.some(([name]) => name === 'nats' || name === 'scheduler');
         const hosts = reachable ? await gateway.list('hosts.list', 'hosts', {}, rows_max) : [];

@@ -267,7 +267,9 @@ export class LocalFleet {
       signal,
       async () => {
         const components = await this.gateway.readiness();
-        const waiting = parts.filter((part) => part !== 'gateway' && components[part] !== 'ok');
+        // What is degraded works, and says elsewhere what is wrong.
+        const works = (part: string): boolean => ['ok', 'degraded'].includes(components[part] ?? '');
+        const waiting = parts.filter((part) => part !== 'gateway' && !works(part));
         update(waiting.length === 0 ? '' : `waiting for ${waiting.join(', ')}`);
         return waiting.length === 0;
       },

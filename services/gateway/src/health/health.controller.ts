@@ -8,10 +8,17 @@ import { Public } from '../auth/admin-token.guard.js';
 const services = ['scheduler', 'audit', 'secrets'] as const;
 const answer_ms_max = 1000;
 
-/** `ok`, or that it does not answer. */
+/** What services tell of themselves: more than is looked at here. */
+interface Answer {
+  readonly status?: string;
+}
+
+/** `ok`, that it works and needs a person (`degraded`), or that it does not answer. */
+type Condition = 'ok' | 'degraded' | 'unavailable';
+
 export interface Readiness {
   readonly status: 'ok' | 'degraded';
-  readonly components: Record<'nats' | (typeof services)[number], 'ok' | 'unavailable'>;
+  readonly components: Record<'nats' | (typeof services)[number], Condition>;
 }
 
 /** For load balancers and people: alive at all, and able to work. Tells nothing but names of parts. */
@@ -39,14 +46,16 @@ export class HealthController {
       secrets: secrets ?? 'unavailable',
     } as const;
     const status = Object.values(components).every((state) => state === 'ok') ? 'ok' : 'degraded';
-    if (status !== 'ok') void reply.status(503);
+    // What is degraded still does its work: a load balancer need not look for another gateway.
+    if (Object.values<Condition>(components).includes('unavailable')) void reply.status(503);
     return { status, components };
   }
 
-  private async ask(service: string): Promise<'ok' | 'unavailable'> {
+  private async ask(service: string): Promise<Condition> {
     try {
-      await this.messaging.request(subjects.internal(service, 'health'), {}, { timeoutMs: answer_ms_max });
-      return 'ok';
+      const subject = subjects.internal(service, 'health');
+      const answer = await this.messaging.request<Answer>(subject, {}, { timeoutMs: answer_ms_max });
+      return answer.status === 'degraded' ? 'degraded' : 'ok';
     } catch (error) {
       this.logger.debug({ err: error, service }, 'service not ready');
       return 'unavailable';

@@ -187,7 +187,7 @@ function extraPaths(schemas: ComponentSchemas): Record<string, Json> {
 }
 
 const Alive = z.strictObject({ status: z.literal('ok') });
-const Component = z.enum(['ok', 'unavailable']);
+const Component = z.enum(['ok', 'degraded', 'unavailable']);
 const Readiness = z.strictObject({
   status: z.enum(['ok', 'degraded']),
   components: z.strictObject({ nats: Component, scheduler: Component, audit: Component, secrets: Component }),
