@@ -82,14 +82,11 @@ export class SecurityRepository {
   }
 }
 
-async function typesOf(
-  queryable: Queryable,
-  { eventType = null, result = null }: SecurityFilter,
-): Promise<string[]> {
+async function typesOf(queryable: Queryable, { eventType, result }: SecurityFilter): Promise<string[]> {
   const rows = await queryable.query<{ type: string }[]>(
     `SELECT type FROM audit.security_types
       WHERE ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR result = $2)`,
-    [eventType, result],
+    [eventType ?? null, result ?? null],
   );
   return rows.map(({ type }) => type);
 }
