@@ -30,6 +30,7 @@ export const archiveFile = ({
  */
 export class ArchiveWriter {
   private readonly gzip: Gzip = createGzip({ level: 6 });
+  private readonly counted: Transform;
   private readonly out: WriteStream;
   private readonly sha256: Hash = createHash('sha256');
   private readonly failed: Promise<never>;
@@ -40,7 +41,7 @@ export class ArchiveWriter {
     private readonly file: string,
   ) {
     this.out = createWriteStream(this.part, { mode: 0o600, flush: true });
-    const counted = new Transform({
+    this.counted = new Transform({
       transform: (chunk: Buffer, _, done) => {
         this.bytes += chunk.length;
         this.sha256.update(chunk);
@@ -48,17 +49,18 @@ export class ArchiveWriter {
       },
     });
     this.failed = new Promise((_, reject) => {
-      for (const stream of [this.gzip, counted, this.out]) stream.on('error', reject);
+      for (const stream of [this.gzip, this.counted, this.out]) stream.on('error', reject);
     });
     // Told to whoever waits for a line or for the end; nobody may be waiting yet.
     this.failed.catch(() => undefined);
-    this.gzip.pipe(counted).pipe(this.out);
+    this.gzip.pipe(this.counted).pipe(this.out);
   }
 
   /** Makes the folder unless it is there. */
   static async create(folder: string, head: ArchiveHead): Promise<ArchiveWriter> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const writer = new ArchiveWriter(folder, archiveFile(head));
+    await Promise.race([once(writer.out, 'open'), writer.failed]);
     await writer.line(JSON.stringify(head));
     return writer;
   }
@@ -89,9 +91,11 @@ export class ArchiveWriter {
 
   /** Removes what was written, finished or not. */
   async abandon(): Promise<void> {
-    this.gzip.destroy();
-    this.out.destroy();
-    if (!this.out.closed) await once(this.out, 'close');
+    this.gzip.unpipe();
+    this.counted.unpipe();
+    for (const stream of [this.gzip, this.counted, this.out]) stream.destroy();
+    // It may end with the very error that it is abandoned for.
+    if (!this.out.closed) await new Promise<void>((resolve) => this.out.once('close', resolve));
     await rm(this.part, { force: true });
     await rm(join(this.folder, this.file), { force: true });
   }

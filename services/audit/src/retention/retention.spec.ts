@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { archiveFile, checkArchive } from '#libs/archive';
@@ -35,11 +35,13 @@ describe('retention', () => {
       return fixture.event({ time, actor: n % 5 === 0 ? 'user:ada' : 'host:spec' });
     });
     await fixture.publish(...events);
-    await waitFor(async () => (await fixture.recordedIds()).length === events.length);
-    await waitFor(async () => (await stateOf(older.month)) === 'due', {
-      what: 'a checkpoint over all of it',
+    await waitFor(async () => (await fixture.recordedIds()).length === events.length, {
+      ...{ what: 'all of them to be recorded', timeoutMs: 60_000 },
     });
-  });
+    await waitFor(async () => (await stateOf(older.month)) === 'due', {
+      ...{ what: 'a checkpoint over all of it', timeoutMs: 60_000 },
+    });
+  }, 150_000);
   afterAll(async () => {
     await fixture.stop();
     await postgres.stop();
@@ -351,6 +353,41 @@ describe('retention', () => {
       expect(now.archives).toMatchObject([{ month: newer.month, records: 1 }]);
       expect(archives.map(({ id }) => id)).not.toContain(now.archives[0]?.id);
       expect(now.next).not.toBeNull();
+    });
+  });
+
+  it('goes on where it was interrupted, and archives again when the file is gone', async () => {
+    const late = fixture.event({ time: older.time });
+    await fixture.publish(late, ...Array.from({ length: 300 }, () => fixture.event()));
+    await waitFor(async () => (await fixture.recordedIds()).includes(late.id));
+    await waitFor(async () => (await stateOf(older.month)) === 'due');
+    const newest = async () => {
+      const [archive] = (await api().call('archives.list', { limit: 1 })).archives;
+      if (archive === undefined) throw new Error('there is no archive');
+      return archive;
+    };
+    // Somebody reads the partition for as long as the run waits for it.
+    await withClient(fixture.ownerUrl, async (client) => {
+      await client.query(`BEGIN; LOCK TABLE ${table(older.month)} IN ACCESS SHARE MODE`);
+      const failed = await run();
+      expect(failed).toMatchObject({
+        state: 'failed',
+        steps: [{ did: 'archived' }, { did: 'failed', month: older.month, records: 1 }],
+      });
+      await client.query('ROLLBACK');
+    });
+    expect(await stateOf(older.month)).toBe('archived');
+    const first = await newest();
+    expect(first.droppedAt).toBeNull();
+    await rm(join(folder(), first.file));
+    expect((await run()).steps).toMatchObject([{ did: 'archived' }, { did: 'dropped' }]);
+    const second = await newest();
+    expect(second.id).not.toBe(first.id);
+    expect(second.droppedAt).not.toBeNull();
+    expect(await isThere(older.month)).toBe(false);
+    await waitFor(async () => {
+      const type = 'tradefleet.audit.retention-failed';
+      return (await api().call('events.query', { type })).events.length === 1;
     });
   });
 
