@@ -70,7 +70,10 @@ export const refusal = {
     new ProblemError('invalid_transition', 'There is nothing of this class and month.', { cause }),
   retentionNotSetUp: (obstacle: string) => new ProblemError('retention_not_set_up', obstacle),
   retentionRunning: () =>
-    new ProblemError('retention_running', 'Wait until the run under way has ended: tradefleet audit retention show <id>.'),
+    new ProblemError(
+      'retention_running',
+      'Wait until the run under way has ended: tradefleet audit retention show <id>.',
+    ),
   noSuchWeek: () =>
     new ProblemError(
       'invalid_request',
