@@ -56,14 +56,18 @@ export interface Verdict {
  */
 export async function verifyExport(options: VerifyOptions): Promise<Verdict> {
   let verification: Verification | null = null;
-  for await (const item of options.open()) {
-    if (item.kind === 'header') verification = await Verification.begin(item.header, options);
-    else if (verification === null) throw new ExportInvalid('The export has no header.');
-    else await verification.take(item);
-    if (verification.isOver) break;
+  try {
+    for await (const item of options.open()) {
+      if (item.kind === 'header') verification = await Verification.begin(item.header, options);
+      else if (verification === null) throw new ExportInvalid('The export has no header.');
+      else await verification.take(item);
+      if (verification.isOver) break;
+    }
+    if (verification === null) throw new ExportInvalid('The file is empty.');
+    return await verification.end();
+  } finally {
+    await verification?.close();
   }
-  if (verification === null) throw new ExportInvalid('The file is empty.');
-  return await verification.end();
 }
 
 const progress_records = 10_000;
@@ -118,7 +122,6 @@ class Verification {
     if (!this.isOver) await this.checkNotes();
     const seen = this.evidence === null ? null : await this.seen.size();
     if (!this.isOver && this.header.isWhole && seen !== null) this.checkEnd(seen);
-    await this.seen.close();
     return {
       ...{
         isAsSeen: this.finding === null,
@@ -133,6 +136,11 @@ class Verification {
       keyFrom: this.keyFrom,
       finding: this.finding,
     };
+  }
+
+  /** Files are closed, however it ended. */
+  async close(): Promise<void> {
+    await this.seen.close();
   }
 
   private async record(line: Buffer): Promise<void> {
