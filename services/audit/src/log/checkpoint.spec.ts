@@ -247,8 +247,9 @@ describe('the checkpoints of the log', () => {
   it('end when a hash that was seen without a note is not that of its record', async () => {
     const { size } = await record(3);
     await restartAfter(async () => await appendFile(leavesPath(), Buffer.alloc(hash_bytes, 7)));
+    // Until there is a record at its position, there is one too few.
     await fixture.publish(fixture.event());
-    expect(await divergence()).toMatchObject({ witnessSize: size + 1 });
+    await waitFor(async () => (await state()).diverged?.what === 'other-records', { what: 'the divergence' });
     expect((await leaves()).length).toBe((size + 1) * hash_bytes);
   });
 
