@@ -149,8 +149,8 @@ describe('audit verify', () => {
     const ran = await runCli(['audit', 'verify', 'log.ndjson', '--against', witness], { cwd });
     expect(ran.code).toBe(1);
     expect(ran.stdout).toMatch(/changed at position 12\./);
-    expect(ran.stdout).toContain(String((JSON.parse(log.lines[12] ?? '') as { id: string }).id));
-    expect(ran.stdout).toContain(String((JSON.parse(before) as { id: string }).id));
+    expect(ran.stdout).toContain((JSON.parse(log.lines[12]) as { id: string }).id);
+    expect(ran.stdout).toContain((JSON.parse(before) as { id: string }).id);
     const alone = await runCli(['--json', 'audit', 'verify', 'log.ndjson'], { cwd });
     expect(JSON.parse(alone.stdout)).toMatchObject({ finding: { what: 'changed', position: 10, to: 20 } });
   });

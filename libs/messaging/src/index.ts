@@ -33,7 +33,7 @@ export {
   type NatsServerConfig,
   type NatsUserConfig,
 } from './permissions/nats-server-config.js';
-export { IncompatibleProvisioning, provision, type ProvisionRequest } from './provision.js';
+export { IncompatibleProvisioning, provision, removeConsumer, type ProvisionRequest } from './provision.js';
 export type { RawReply, RawRequestOptions, RequestOptions } from './request.js';
 export { Api, Request, type HandlerOptions } from './request-reply/request.decorator.js';
 export { RequestContext, SignedReply } from './request-reply/request-context.js';

@@ -66,6 +66,15 @@ async function provisionStream(manager: JetStreamManager, spec: StreamSpec, repl
   if (differs(wanted, there.config)) await manager.streams.update(spec.name, wanted);
 }
 
+/** Takes a durable consumer away; one that is gone already is left at that. */
+export async function removeConsumer(
+  messaging: Messaging,
+  { stream, durable }: Pick<ConsumerSpec, 'stream' | 'durable'>,
+): Promise<void> {
+  const manager = await messaging.manager();
+  await orNull(manager.consumers.delete(stream, durable), JetStreamApiCodes.ConsumerNotFound);
+}
+
 async function provisionConsumer(manager: JetStreamManager, spec: ConsumerSpec): Promise<void> {
   const wanted = consumerConfig(spec);
   const there = await orNull(

@@ -28,7 +28,7 @@ import { LogController } from './log/log.controller.js';
 import { LogReader } from './log/log.reader.repository.js';
 import { ProofService } from './log/proof.service.js';
 import { RecordService } from './log/record.service.js';
-import { outboxProviders } from './outbox/outbox.providers.js';
+import { outboxProviders } from './database/outbox.providers.js';
 import { OwnEvents } from './outbox/own.events.js';
 import { privacyProviders } from './privacy/privacy.providers.js';
 import { SubjectsController } from './privacy/subjects.controller.js';

@@ -26,7 +26,6 @@ import { LogGrowth } from './query/log.growth.js';
 import { SecurityWatch } from './security/security.watch.js';
 import { RetentionService } from './retention/retention.service.js';
 import { SilenceWatch } from './watermark/silence.watch.js';
-import { DataSource } from 'typeorm';
 
 export interface AuditOptions {
   readonly config: AuditConfig;
@@ -79,7 +78,7 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
     clock: options.clock,
   });
   try {
-    await requireRole(app.get(DataSource), 'writer');
+    await app.get(LogRepository).requireWriter();
     await requireRole(app.get(ReaderDatabase), 'reader');
     await app.get(KeeperDatabase).requireSafe();
     await app.get(LogRepository).ensureHead(config.logOrigin);

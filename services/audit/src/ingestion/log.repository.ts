@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Frontier, TileBuilder, tileReader, type Tile } from '#libs/tlog';
 import { DataSource, QueryFailedError, type EntityManager } from 'typeorm';
+import { requireRole } from '../database/roles.js';
 import { storedHashes } from '../log/hash.repository.js';
 import { eventColumns, producerColumns, quarantineColumns, tileColumns } from './columns.js';
 import { LogState } from './log.state.js';
@@ -43,6 +44,11 @@ export interface KeptEvent {
 @Injectable()
 export class LogRepository {
   constructor(private readonly dataSource: DataSource) {}
+
+  /** Throws `UnsafeRole` when the role that it works under could do more than add. */
+  async requireWriter(): Promise<void> {
+    await requireRole(this.dataSource, 'writer');
+  }
 
   async transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return await this.dataSource.transaction(work);

@@ -2,7 +2,8 @@ import { CLOCK, type Clock } from '#libs/clock';
 import { limits, type EventCount, type EventCounts } from '#libs/contracts';
 import { Inject, Injectable } from '@nestjs/common';
 import { refusal } from '../errors.js';
-import { People, type StoredFilter } from './people.js';
+import { People } from './people.js';
+import type { StoredFilter } from './stored.query.js';
 import { QueryRepository, type CountRow } from './query.repository.js';
 
 const minute_ms = 60_000;

@@ -1,5 +1,5 @@
 import { eventTypeParts, eventTypes, type EventTypeName } from '#libs/contracts';
-import type { StoredFilter } from './people.js';
+import type { StoredFilter } from './stored.query.js';
 
 /** Adds a value to those of a statement and gives the name by which the statement knows it. */
 export type Parameter = (value: unknown) => string;

@@ -1,5 +1,5 @@
 import type { FleetEvent } from '#libs/contracts';
-import type { EventRow } from './query.repository.js';
+import type { EventRow } from './stored.query.js';
 
 /** A page must fit one NATS message (1 MiB by the server's default) with its envelope. */
 const page_bytes_max = 700 * 1024;

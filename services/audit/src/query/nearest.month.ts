@@ -1,5 +1,4 @@
-import type { StoredFilter } from './people.js';
-import type { Pages } from './query.repository.js';
+import type { Pages, StoredFilter } from './stored.query.js';
 
 /**
  * The filter within the one month that the page most likely lies in: a log of years has hundreds of partitions, and

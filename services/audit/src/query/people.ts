@@ -3,15 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { EventOpener } from '../privacy/event.opener.js';
 import { SubjectKeys } from '../privacy/subject.keys.js';
 import { isPerson, subjectActor } from '../privacy/subject.names.js';
-import type { EventRow } from './query.repository.js';
-
-/** A filter as the log can be asked it. */
-export type StoredFilter = Omit<EventFilter, 'actor'> & {
-  /** One of these, as the log names them; a person may have several names there. */
-  readonly actors?: readonly string[];
-  /** Records that hold something of one of these persons, by the ids that the log has for them. */
-  readonly subjects?: readonly string[];
-};
+import type { EventRow, StoredFilter } from './stored.query.js';
 
 /** Between the names people go by and what the log has for them. */
 @Injectable()

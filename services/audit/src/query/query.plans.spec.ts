@@ -5,7 +5,7 @@ import { startPostgres, withClient, type TestPostgres } from '#libs/testing';
 import { prepareDatabase } from '../database/prepare-database.js';
 import type { ReaderDatabase } from '../database/reader.js';
 import { AuditFixture } from '../testing/audit.fixture.js';
-import type { StoredFilter } from './people.js';
+import type { StoredFilter } from './stored.query.js';
 import { QueryRepository } from './query.repository.js';
 
 const rows = 60_000;

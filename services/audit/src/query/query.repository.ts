@@ -6,32 +6,7 @@ import type { Queryable } from '../database/roles.js';
 import type { Cursor } from './cursor.js';
 import { conditionsOf, type Parameter } from './event.conditions.js';
 import { nearest } from './nearest.month.js';
-import type { StoredFilter } from './people.js';
-
-export interface EventRow {
-  readonly id: string;
-  /** Decimal, as `sequence`: Postgres gives a bigint as text. */
-  readonly position: string;
-  readonly source: string;
-  readonly incarnation: string;
-  readonly sequence: string;
-  readonly type: string;
-  readonly entity: string;
-  readonly entity_id: string;
-  readonly severity: 'info' | 'notice' | 'warning' | 'critical';
-  readonly actor: string;
-  readonly subject_id: string | null;
-  readonly time: Date;
-  readonly traceparent: string | null;
-  readonly data: Record<string, unknown>;
-}
-
-/** Which of the pages, in which order. */
-export interface Pages {
-  /** Null for the first page. */
-  readonly after: Cursor | null;
-  readonly order: 'asc' | 'desc';
-}
+import type { EventRow, Pages, StoredFilter } from './stored.query.js';
 
 /** Events of one bucket and group. */
 export interface CountRow {

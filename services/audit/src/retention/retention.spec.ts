@@ -64,7 +64,7 @@ describe('retention', () => {
     const { id } = await api().call('retention.run', {});
     return await waitFor(async () => {
       const now = await api().call('retention.get', { id });
-      return now.state !== 'running' && now;
+      return now.state === 'running' ? null : now;
     });
   }
 
@@ -317,7 +317,7 @@ describe('retention', () => {
       await fixture.publish(fixture.event());
       const after = await waitFor(async () => {
         const now = await api().call('log.checkpoint', {});
-        return (now.checkpoint?.size ?? 0) > (before.checkpoint?.size ?? 0) && now;
+        return (now.checkpoint?.size ?? 0) > (before.checkpoint?.size ?? 0) ? now : null;
       });
       expect(after.diverged).toBeNull();
     });

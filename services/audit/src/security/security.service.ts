@@ -10,7 +10,8 @@ import { Injectable } from '@nestjs/common';
 import { EventOpener } from '../privacy/event.opener.js';
 import { decodeCursor, encodeCursor } from '../query/cursor.js';
 import { People } from '../query/people.js';
-import { QueryRepository, type EventRow } from '../query/query.repository.js';
+import { QueryRepository } from '../query/query.repository.js';
+import type { EventRow } from '../query/stored.query.js';
 import { SecurityRepository, type SecurityRow } from './security.repository.js';
 import { SubjectNames } from './subject.names.service.js';
 

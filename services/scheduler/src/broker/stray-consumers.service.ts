@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
 import { consumers, streams } from '#libs/contracts';
-import { Messaging } from '#libs/messaging';
+import { Messaging, removeConsumer } from '#libs/messaging';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { HostRegistrationRepository } from '../heartbeats/host-registration.repository.js';
 
@@ -36,10 +35,9 @@ export class StrayConsumers {
     const wanted = new Set((await this.hosts.names()).map(durableOf));
     const strays = there.filter((durable) => !wanted.has(durable)).slice(0, removed_max);
     if (strays.length === 0) return;
-    const manager = await this.messaging.manager();
     try {
       for (const durable of strays) {
-        await manager.consumers.delete(stream, durable).catch(unlessGone);
+        await removeConsumer(this.messaging, { stream, durable });
         this.logger.info({ consumer: durable }, 'consumer of a removed host is taken away');
       }
     } finally {
@@ -58,8 +56,4 @@ export class StrayConsumers {
     }
     return names;
   }
-}
-
-function unlessGone(error: unknown): void {
-  if (!(error instanceof JetStreamApiError && error.code === JetStreamApiCodes.ConsumerNotFound)) throw error;
 }

@@ -11,7 +11,7 @@ import { LOGGER, type Logger } from '#libs/telemetry';
 import type { Provider } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { AUDIT_SIGNING_KEY } from '../audit.keys.js';
-import { workSchema } from '../database/roles.js';
+import { workSchema } from './roles.js';
 import { WatermarkService } from '../watermark/watermark.service.js';
 
 /** CloudEvents source of what the audit service itself tells. */
