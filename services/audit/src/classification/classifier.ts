@@ -83,6 +83,11 @@ export class Classifier {
     });
   }
 
+  /** What was classified could not be recorded: hosts may be unknown for that reason alone. */
+  notRecorded(): void {
+    this.waiting.beginAnew();
+  }
+
   /** Registrations first: the same batch may hold the first events of their hosts. */
   private async readAll(deliveries: readonly Delivery[]): Promise<Read[]> {
     const isFirst = ({ headers }: Delivery): boolean => header(headers, eventHeaders.type) === registered;
@@ -129,7 +134,7 @@ export class Classifier {
 
   private unknown({ delivery, attributes }: Read): Classified {
     const isHost = attributes?.source.startsWith('/agent/') === true;
-    const delay_ms = isHost ? this.waiting.enter(delivery.seq, delivery.deliveries) : null;
+    const delay_ms = isHost ? this.waiting.enter(delivery.seq) : null;
     if (delay_ms !== null) return { kind: 'later', delay_ms };
     return aside(
       delivery,

@@ -2,16 +2,17 @@ import type { Clock } from '#libs/clock';
 
 /** Messages that wait at a time. Each counts as unsettled, of which a consumer has a bounded number. */
 const waiting_max = 512;
-/** How often one is looked at again before it is given up. */
-const looks_max = 20;
+/** How often one is looked at again while it waits. */
+const looks = 20;
 
 /**
  * Messages whose sender is not known yet: its registration may be behind them in the stream. They are handed out again
- * a few times. When many wait, or one waits too long, it is not waited any longer: its producer will send it again.
+ * until they have waited long enough; how often that was does not count, because a database that fails hands out
+ * messages again, too. When too many wait, no more are let in: their producers will send them again.
  */
 export class WaitingRoom {
-  /** Stream sequence to the end of its stay, should it not come back. */
-  private readonly waiting = new Map<number, number>();
+  /** Stream sequence to when it came, monotonic; the first to come first. */
+  private readonly since = new Map<number, number>();
 
   /** @param wait_ms longest stay of one message */
   constructor(
@@ -19,21 +20,33 @@ export class WaitingRoom {
     private readonly wait_ms: number,
   ) {}
 
-  /** For how long the message is to wait, or null when it is not to wait any longer. */
-  enter(seq: number, deliveries: number): number | null {
+  /** After how long the message is to be looked at again, or null when it is not to wait any longer. */
+  enter(seq: number): number | null {
     const now_ms = this.clock.monotonicMs();
-    this.leave(seq);
-    // Another process may have got what waited here.
-    for (const [other, until_ms] of this.waiting) {
-      if (until_ms > now_ms) break;
-      this.waiting.delete(other);
+    this.forgetOthers(now_ms);
+    const since_ms = this.since.get(seq);
+    if (since_ms === undefined ? this.since.size >= waiting_max : now_ms - since_ms >= this.wait_ms) {
+      this.leave(seq);
+      return null;
     }
-    if (deliveries >= looks_max || this.waiting.size >= waiting_max) return null;
-    this.waiting.set(seq, now_ms + 2 * this.wait_ms);
-    return this.wait_ms / looks_max;
+    this.since.set(seq, since_ms ?? now_ms);
+    return this.wait_ms / looks;
   }
 
   leave(seq: number): void {
-    this.waiting.delete(seq);
+    this.since.delete(seq);
+  }
+
+  /** Nothing could be recorded for a while, registrations neither: whoever waits begins anew. */
+  beginAnew(): void {
+    this.since.clear();
+  }
+
+  /** Another process may have got what waited here. */
+  private forgetOthers(now_ms: number): void {
+    for (const [seq, since_ms] of this.since) {
+      if (now_ms - since_ms < 2 * this.wait_ms) return;
+      this.since.delete(seq);
+    }
   }
 }

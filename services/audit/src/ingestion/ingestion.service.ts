@@ -41,7 +41,12 @@ export class IngestionService {
   ) {}
 
   async record(deliveries: readonly Delivery[]): Promise<void> {
-    await this.commit(await this.prepare(deliveries));
+    try {
+      await this.commit(await this.prepare(deliveries));
+    } catch (error) {
+      this.classifier.notRecorded();
+      throw error;
+    }
   }
 
   counts(): IngestionCounts {
