@@ -140,6 +140,7 @@ export class World {
     let wrong = '';
     for (let waited_ms = 0; waited_ms < heal_ms_max; waited_ms += look_ms) {
       await this.advance(look_ms);
+      await this.endDrains();
       await this.requireOneWriter();
       wrong = await this.difference();
       if (wrong === '') return;
@@ -157,8 +158,14 @@ export class World {
       part.process?.continue();
       await part.start();
     }
-    await this.advance(look_ms);
-    for (const host of this.hosts) this.ask('hosts.ready', { name: host.name });
+  }
+
+  /** Nobody may lead when it is asked for the first time. */
+  private async endDrains(): Promise<void> {
+    const { rows } = await this.time.outsideOf(
+      this.database.query<{ name: string }>(`SELECT name FROM scheduler.hosts WHERE state = 'draining'`),
+    );
+    for (const { name } of rows) this.ask('hosts.ready', { name });
   }
 
   /** How what runs differs from what should; '' when it does not. */
