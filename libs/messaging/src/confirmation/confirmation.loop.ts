@@ -1,4 +1,4 @@
-import { Wake, type Clock } from '#libs/clock';
+import { BackgroundLoop, Wake, type Clock } from '#libs/clock';
 import {
   watermarkLimits,
   type SequenceRange,
@@ -70,8 +70,7 @@ const missing = lazyCounter(
  * nobody answers everything is kept, and it asks ever more seldom, up to 30 s apart.
  */
 export class ConfirmationLoop {
-  private loop: Promise<void> | null = null;
-  private stopping = new AbortController();
+  private readonly loop = new BackgroundLoop(async (signal) => await this.run(signal));
   private readonly wanted = new Wake();
   private readonly unavailable = new UnavailableRanges();
   /** Where the next request begins among more incarnations than fit into one. */
@@ -87,16 +86,12 @@ export class ConfirmationLoop {
   ) {}
 
   start(): void {
-    if (this.loop !== null) return;
-    this.stopping = new AbortController();
-    this.loop = this.run(this.stopping.signal);
+    this.loop.start();
   }
 
   /** Does not wait for an answer; finishes what an answer asks for. */
   async stop(): Promise<void> {
-    this.stopping.abort();
-    await this.loop;
-    this.loop = null;
+    await this.loop.stop();
   }
 
   /** The audit service may be reachable again: ends a pause. */

@@ -1,4 +1,4 @@
-import { Wake, type Clock } from '#libs/clock';
+import { BackgroundLoop, Wake, type Clock } from '#libs/clock';
 
 export interface LaneLogger {
   warn(fields: object, message: string): void;
@@ -27,8 +27,7 @@ const look_ms_urgent = 250;
  * What one lane fails at does not hold up another.
  */
 export class RelayLane {
-  private loop: Promise<void> | null = null;
-  private stopping = new AbortController();
+  private readonly loop = new BackgroundLoop(async (signal) => await this.run(signal));
   private readonly wanted = new Wake();
   private readonly mended = new Wake();
   private failed = 0;
@@ -42,7 +41,7 @@ export class RelayLane {
   ) {}
 
   get running(): boolean {
-    return this.loop !== null;
+    return this.loop.isStarted;
   }
 
   /** Failed passes since the last good one. */
@@ -52,20 +51,16 @@ export class RelayLane {
 
   /** Whether somebody has called since the pass under way began. */
   get isWanted(): boolean {
-    return this.wanted.isCalled || this.stopping.signal.aborted;
+    return this.wanted.isCalled || this.loop.isStopping;
   }
 
   start(): void {
-    if (this.loop !== null) return;
-    this.stopping = new AbortController();
-    this.loop = this.run(this.stopping.signal);
+    this.loop.start();
   }
 
   /** Finishes the pass under way. */
   async stop(): Promise<void> {
-    this.stopping.abort();
-    await this.loop;
-    this.loop = null;
+    await this.loop.stop();
   }
 
   /** There is something to do. Does not cut a back-off short: what fails now fails again at once. */

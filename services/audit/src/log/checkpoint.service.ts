@@ -1,4 +1,4 @@
-import { CLOCK, type Clock } from '#libs/clock';
+import { BackgroundLoop, CLOCK, pause, type Clock } from '#libs/clock';
 import { subjects, type LogCheckpoint, type LogDivergence } from '#libs/contracts';
 import { encodeJson, Messaging } from '#libs/messaging';
 import { Outbox, OutboxRelay, TransactionRunner } from '#libs/persistence';
@@ -22,8 +22,7 @@ const checkpoints = lazyCounter(metricNames.audit_checkpoints, 'Checkpoints of t
  */
 @Injectable()
 export class CheckpointService implements OnModuleDestroy {
-  private readonly stopped = new AbortController();
-  private running: Promise<void> = Promise.resolve();
+  private readonly loop = new BackgroundLoop(async (signal) => await this.run(signal));
   private readonly witness: WitnessFiles;
   private divergence: LogDivergence | null = null;
   /** What the last checkpoint was of; null before the first look of this process. */
@@ -53,12 +52,11 @@ export class CheckpointService implements OnModuleDestroy {
   }
 
   start(): void {
-    this.running = this.run();
+    this.loop.start();
   }
 
   async onModuleDestroy(): Promise<void> {
-    this.stopped.abort();
-    await this.running;
+    await this.loop.stop();
   }
 
   /** Makes a checkpoint if one is due. Throws what database or witness throw; it is tried again. */
@@ -151,19 +149,14 @@ export class CheckpointService implements OnModuleDestroy {
     if (this.unpublished === checkpoint) this.unpublished = null;
   }
 
-  private async run(): Promise<void> {
-    const { signal } = this.stopped;
+  private async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
         await this.look();
       } catch (error) {
         this.logger.warn({ err: error }, 'checkpoint not made; trying again');
       }
-      try {
-        await this.clock.sleep(Math.min(look_ms_max, this.config.checkpointMs), signal);
-      } catch {
-        return; // aborted
-      }
+      await pause(this.clock, Math.min(look_ms_max, this.config.checkpointMs), signal);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { CLOCK, type Clock } from '#libs/clock';
+import { BackgroundLoop, CLOCK, pause, type Clock } from '#libs/clock';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { AUDIT_CONFIG, type AuditConfig } from '../audit.config.js';
@@ -8,8 +8,7 @@ import { ReportService } from './report/report.service.js';
 /** Looks for unusual activity, and for weeks that are over, once a minute. */
 @Injectable()
 export class SecurityWatch implements OnModuleDestroy {
-  private readonly stopped = new AbortController();
-  private running: Promise<void> = Promise.resolve();
+  private readonly loop = new BackgroundLoop(async (signal) => await this.run(signal));
 
   constructor(
     private readonly activity: ActivityService,
@@ -20,16 +19,14 @@ export class SecurityWatch implements OnModuleDestroy {
   ) {}
 
   start(): void {
-    this.running = this.run();
+    this.loop.start();
   }
 
   async onModuleDestroy(): Promise<void> {
-    this.stopped.abort();
-    await this.running;
+    await this.loop.stop();
   }
 
-  private async run(): Promise<void> {
-    const { signal } = this.stopped;
+  private async run(signal: AbortSignal): Promise<void> {
     let begun = false;
     while (!signal.aborted) {
       begun ||= await this.attempt('the search for unusual activity did not begin', () =>
@@ -37,11 +34,7 @@ export class SecurityWatch implements OnModuleDestroy {
       );
       if (begun) await this.attempt('unusual activity not looked for', () => this.activity.look(signal));
       await this.attempt('weekly report not made', () => this.reports.close());
-      try {
-        await this.clock.sleep(this.config.securityLookMs, signal);
-      } catch {
-        return; // aborted
-      }
+      await pause(this.clock, this.config.securityLookMs, signal);
     }
   }
 

@@ -1,4 +1,4 @@
-import { CLOCK, type Clock } from '#libs/clock';
+import { BackgroundLoop, CLOCK, pause, type Clock } from '#libs/clock';
 import { Outbox, TransactionRunner } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
@@ -14,8 +14,7 @@ const looks = 10;
 /** Looks now and then for what nobody comes to tell: gaps whose producer is silent, and floods that are over. */
 @Injectable()
 export class SilenceWatch implements OnModuleDestroy {
-  private readonly stopped = new AbortController();
-  private running: Promise<void> = Promise.resolve();
+  private readonly loop = new BackgroundLoop(async (signal) => await this.run(signal));
 
   constructor(
     private readonly repository: ProducerRepository,
@@ -29,12 +28,11 @@ export class SilenceWatch implements OnModuleDestroy {
   ) {}
 
   start(): void {
-    this.running = this.run();
+    this.loop.start();
   }
 
   async onModuleDestroy(): Promise<void> {
-    this.stopped.abort();
-    await this.running;
+    await this.loop.stop();
   }
 
   /** One look; what fails is looked at again the next time. */
@@ -48,14 +46,10 @@ export class SilenceWatch implements OnModuleDestroy {
     this.quarantine.forget();
   }
 
-  private async run(): Promise<void> {
-    const { signal } = this.stopped;
-    while (!signal.aborted) {
-      try {
-        await this.clock.sleep(this.config.silentAfterMs / looks, signal);
-      } catch {
-        return; // aborted
-      }
+  private async run(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await pause(this.clock, this.config.silentAfterMs / looks, signal);
+      if (signal.aborted) return;
       try {
         await this.look();
       } catch (error) {

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { CLOCK, type Clock } from '#libs/clock';
+import { BackgroundLoop, CLOCK, Wake, type Clock } from '#libs/clock';
 import { consumers, streams } from '#libs/contracts';
 import { Messaging, provision } from '#libs/messaging';
 import { LOGGER, type Logger } from '#libs/telemetry';
@@ -12,13 +12,13 @@ const look_ms = 60_000;
 
 /**
  * Sees to it that the broker has the streams and consumers of the fleet: when this scheduler begins to lead, whenever
- * the broker was away, and every minute; then it also takes away the consumers of hosts that were removed. A store that was lost costs messages, which are sent again (commands by the
- * resend reconciler); without this it would cost the fleet until somebody restarts the scheduler.
+ * the broker was away, and every minute; then it also takes away the consumers of hosts that were removed. A store that
+ * was lost costs messages, which are sent again (commands by the resend reconciler); without this it would cost the
+ * fleet until somebody restarts the scheduler.
  */
 @Injectable()
 export class BrokerUpkeep {
-  private stopping = new AbortController();
-  private loop: Promise<void> | null = null;
+  private readonly loop = new BackgroundLoop(async (signal) => await this.run(signal));
 
   constructor(
     private readonly messaging: Messaging,
@@ -31,15 +31,11 @@ export class BrokerUpkeep {
 
   /** Begins to look; for who leads. */
   start(): void {
-    if (this.loop !== null) return;
-    this.stopping = new AbortController();
-    this.loop = this.run(this.stopping.signal);
+    this.loop.start();
   }
 
   async stop(): Promise<void> {
-    this.stopping.abort();
-    await this.loop;
-    this.loop = null;
+    await this.loop.stop();
   }
 
   /**
@@ -72,14 +68,10 @@ export class BrokerUpkeep {
 
   /** Until the broker is back after an absence, or a minute has passed. */
   private async pause(signal: AbortSignal): Promise<void> {
-    const enough = new AbortController();
-    const stop = this.messaging.onStatus((state) => {
-      if (state === 'connected') enough.abort();
-    });
+    const back = new Wake();
+    const stop = this.messaging.onConnected(() => back.call());
     try {
-      await this.clock.sleep(look_ms, AbortSignal.any([signal, enough.signal]));
-    } catch (error) {
-      if (!signal.aborted && !enough.signal.aborted) throw error;
+      await back.wait(this.clock, look_ms, signal);
     } finally {
       stop();
     }

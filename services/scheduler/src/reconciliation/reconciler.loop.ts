@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { CLOCK, type Clock } from '#libs/clock';
+import { BackgroundLoop, CLOCK, pause, type Clock } from '#libs/clock';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { LeadershipLost } from '../leadership/leadership.js';
 import { RUNTIME_SETTINGS, type RuntimeSettings } from '../runtime.settings.js';
@@ -12,8 +12,7 @@ const passes_without_pause_max = 100;
 /** Runs the reconcilers: one pass at a time, on a signal or after the interval, for as long as this process leads. */
 @Injectable()
 export class ReconcilerLoop {
-  private running: Promise<void> | null = null;
-  private stopping = new AbortController();
+  private readonly loop = new BackgroundLoop(async (signal) => await this.run(signal));
 
   constructor(
     private readonly registry: ReconcilerRegistry,
@@ -25,16 +24,12 @@ export class ReconcilerLoop {
 
   /** Begins to run; a second call does nothing. */
   start(): void {
-    if (this.running !== null) return;
-    this.stopping = new AbortController();
-    this.running = this.run(this.stopping.signal);
+    this.loop.start();
   }
 
   /** Finishes the pass under way and stops. */
   async stop(): Promise<void> {
-    this.stopping.abort();
-    await this.running;
-    this.running = null;
+    await this.loop.stop();
   }
 
   /**
@@ -44,7 +39,7 @@ export class ReconcilerLoop {
   async pass(): Promise<boolean> {
     let more = false;
     for (const reconciler of this.registry.inOrder) {
-      if (this.stopping.signal.aborted) return false;
+      if (this.loop.isStopping) return false;
       try {
         more = (await reconciler.reconcile()) || more;
       } catch (error) {
@@ -78,22 +73,14 @@ export class ReconcilerLoop {
     const abort = (): void => timer.abort();
     signal.addEventListener('abort', abort, { once: true });
     try {
-      await this.sleep(this.settings.reconcileQuietMs, timer.signal);
+      await pause(this.clock, this.settings.reconcileQuietMs, timer.signal);
       await Promise.race([
-        this.sleep(this.settings.reconcileIntervalMs, timer.signal),
+        pause(this.clock, this.settings.reconcileIntervalMs, timer.signal),
         this.signal.next(timer.signal),
       ]);
     } finally {
       signal.removeEventListener('abort', abort);
       timer.abort();
-    }
-  }
-
-  private async sleep(ms: number, signal: AbortSignal): Promise<void> {
-    try {
-      await this.clock.sleep(ms, signal);
-    } catch (error) {
-      if (!signal.aborted) throw error;
     }
   }
 }
