@@ -77,7 +77,7 @@ describe('an agent that comes back', () => {
     expect(await fixture.scheduler.heard(command.allocation, 'failed')).toMatchObject({
       reason: 'lease-ended',
     });
-    expect(tasks()).toHaveLength(0);
+    await waitFor(() => tasks().length === 0, { what: 'the dead container to go' });
   });
 
   it('takes no lease of another epoch for one', async () => {
@@ -142,7 +142,7 @@ describe('an agent that comes back', () => {
       account: command.account,
       epoch: 8,
     });
-    expect(tasks()).toHaveLength(0);
+    await waitFor(() => tasks().length === 0, { what: 'the dead container to go' });
     // Its epoch counts: an older allocation of the account is refused from now on.
     await fixture.scheduler.send(fixture.command({ account: command.account, epoch: 7 }));
     await waitFor(() =>

@@ -143,7 +143,8 @@ describe('a bot that ends by itself', () => {
       attempt: 2,
     });
     expect(starts).toHaveLength(1);
-    expect(await fixture.files(allocation)).toEqual([]);
+    // The end is told as soon as nothing runs; the files go after it.
+    await waitFor(async () => (await fixture.files(allocation)).length === 0, { what: 'the files to go' });
     // Nothing that the first one said was told as the word of the second.
     const said = fixture.scheduler.heartbeats.flatMap(({ allocations }) => allocations);
     expect(said.some(({ attempt, observation }) => attempt === 1 && observation !== null)).toBe(true);
