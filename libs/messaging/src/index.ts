@@ -7,6 +7,7 @@ export {
   type KeptEvents,
   type KeptIncarnation,
 } from './confirmation/confirmation.loop.js';
+export { eventRelayPorts, type EventRelayOptions } from './confirmation/event-relay.ports.js';
 export { backoffMs, inboxPrefixOf, type ConnectOptions } from './connection.js';
 export type { OutgoingMessage, PublishAllOptions, PublishOutcome, Stored } from './durable-publisher.js';
 export * from './events.js';

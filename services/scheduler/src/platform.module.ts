@@ -1,12 +1,8 @@
 import { CLOCK, type Clock } from '#libs/clock';
-import { subjects } from '#libs/contracts';
 import {
-  askWatermark,
-  ConfirmationLoop,
-  encodeSignedEvent,
+  eventRelayPorts,
   Messaging,
   MessagingModule,
-  type EventToEncode,
   type SigningKey,
   type PublishOutcome,
 } from '#libs/messaging';
@@ -101,18 +97,9 @@ function providersOf({ config, clock, logger, messaging, signingKey }: Platform,
         new OutboxRelay(
           dataSource,
           {
-            // The outbox has checked the data against the catalogue when it was written.
-            finish: async (event) => await encodeSignedEvent(event as EventToEncode, signingKey),
-            publish: async (messages) => await messaging.publishDurableAll(messages),
+            ...eventRelayPorts({ messaging, signingKey, source, clock, logger }),
             send: async (messages) =>
               (await messaging.publishDurableAll(messages, { onFailure: 'continue' })).map(sendOutcome),
-            onReachable: (listener) => messaging.onConnected(listener),
-            confirmation: (kept) =>
-              new ConfirmationLoop(
-                kept,
-                askWatermark(() => messaging, subjects.internal('audit', 'watermark'), signingKey),
-                { source, clock, logger },
-              ),
           },
           { schema: schedulerSchema, source, clock, logger },
         ),

@@ -1,13 +1,6 @@
 import type { Clock } from '#libs/clock';
-import { newId, type PublicJwk, subjects } from '#libs/contracts';
-import {
-  askWatermark,
-  ConfirmationLoop,
-  encodeSignedEvent,
-  type EventToEncode,
-  type Messaging,
-  type SigningKey,
-} from '#libs/messaging';
+import { newId, type PublicJwk } from '#libs/contracts';
+import { eventRelayPorts, type Messaging, type SigningKey } from '#libs/messaging';
 import {
   createDataSource,
   type NewEvent,
@@ -123,27 +116,22 @@ export class OutboxProducer implements EventProducer {
 
   private ports(): ConstructorParameters<typeof OutboxRelay>[1] {
     const { messaging, signingKey, clock, logger } = this.parts;
-    const { source } = this;
+    const ports = eventRelayPorts({ messaging, signingKey, source: this.source, clock, logger });
     return {
+      ...ports,
       finish: async (event) => {
         this.remember(event);
-        return await encodeSignedEvent(event as EventToEncode, signingKey);
+        return await ports.finish(event);
       },
-      publish: async (messages) => await messaging.publishDurableAll(messages),
-      onReachable: (listener) => messaging.onConnected(listener),
       confirmation: (kept) =>
-        new ConfirmationLoop(
-          {
-            ...kept,
-            again: async (incarnation, ranges) => {
-              const there = await kept.again(incarnation, ranges);
-              this.refilled += there.length;
-              return there;
-            },
+        ports.confirmation({
+          ...kept,
+          again: async (incarnation, ranges) => {
+            const there = await kept.again(incarnation, ranges);
+            this.refilled += there.length;
+            return there;
           },
-          askWatermark(() => messaging, subjects.internal('audit', 'watermark'), signingKey),
-          { source, clock, logger },
-        ),
+        }),
     };
   }
 

@@ -1,11 +1,5 @@
 import { CLOCK, type Clock } from '#libs/clock';
-import {
-  ConfirmationLoop,
-  encodeSignedEvent,
-  Messaging,
-  type EventToEncode,
-  type SigningKey,
-} from '#libs/messaging';
+import { eventRelayPorts, Messaging, type SigningKey } from '#libs/messaging';
 import { Outbox, OutboxRelay } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import type { Provider } from '@nestjs/common';
@@ -36,17 +30,11 @@ export const outboxProviders: Provider[] = [
     ) =>
       new OutboxRelay(
         dataSource,
-        {
-          // The outbox checked type and data when the event was written.
-          finish: async (event) => await encodeSignedEvent(event as EventToEncode, signingKey),
-          publish: async (messages) => await messaging.publishDurableAll(messages),
-          onReachable: (listener) => messaging.onConnected(listener),
+        eventRelayPorts({
+          ...{ messaging, signingKey, source: ownSource, clock, logger },
           // It need not ask itself over NATS.
-          confirmation: (kept) =>
-            new ConfirmationLoop(kept, async (request) => await watermark.answer(request), {
-              ...{ source: ownSource, clock, logger },
-            }),
-        },
+          ask: async (request) => await watermark.answer(request),
+        }),
         { schema: workSchema, source: ownSource, clock, logger },
       ),
   },

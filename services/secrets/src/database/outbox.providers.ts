@@ -1,14 +1,6 @@
 import type { Provider } from '@nestjs/common';
 import { CLOCK, type Clock } from '#libs/clock';
-import { subjects } from '#libs/contracts';
-import {
-  askWatermark,
-  ConfirmationLoop,
-  encodeSignedEvent,
-  type EventToEncode,
-  Messaging,
-  SigningKey,
-} from '#libs/messaging';
+import { eventRelayPorts, Messaging, SigningKey } from '#libs/messaging';
 import { Outbox, OutboxRelay } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { DataSource } from 'typeorm';
@@ -33,21 +25,11 @@ export const outboxProviders: Provider[] = [
       clock: Clock,
       logger: Logger,
     ) =>
-      new OutboxRelay(
-        dataSource,
-        {
-          // The outbox checked type and data when the event was written.
-          finish: (event) => encodeSignedEvent(event as EventToEncode, signingKey),
-          publish: (messages) => messaging.publishDurableAll(messages),
-          onReachable: (listener) => messaging.onConnected(listener),
-          confirmation: (kept) =>
-            new ConfirmationLoop(
-              kept,
-              askWatermark(() => messaging, subjects.internal('audit', 'watermark'), signingKey),
-              { source, clock, logger },
-            ),
-        },
-        { schema: secretsSchema, source, clock, logger },
-      ),
+      new OutboxRelay(dataSource, eventRelayPorts({ messaging, signingKey, source, clock, logger }), {
+        schema: secretsSchema,
+        source,
+        clock,
+        logger,
+      }),
   },
 ];
