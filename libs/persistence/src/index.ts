@@ -8,4 +8,5 @@ export * from './outbox/outbox.migration.js';
 export * from './outbox/outbox.relay.js';
 export * from './outbox/relay.ports.js';
 export type { StoredEvent } from './outbox/outbox.repository.js';
+export { refusalsProvider } from './refusals/refusals.provider.js';
 export * from './refusals/refusals.recorder.js';

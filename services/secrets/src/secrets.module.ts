@@ -7,13 +7,7 @@ import {
 import { CLOCK, type Clock } from '#libs/clock';
 import { readMasterKeys } from '#libs/config';
 import { type Messaging, MessagingModule, SealingKey, SigningKey } from '#libs/messaging';
-import {
-  Outbox,
-  OutboxRelay,
-  PersistenceModule,
-  RefusalsRecorder,
-  TransactionRunner,
-} from '#libs/persistence';
+import { OutboxRelay, PersistenceModule, RefusalsRecorder, refusalsProvider } from '#libs/persistence';
 import { type Logger, TelemetryModule } from '#libs/telemetry';
 import { CredentialsController } from './credentials/credentials.controller.js';
 import { CredentialEvents } from './credentials/credential.events.js';
@@ -76,15 +70,7 @@ export class SecretsModule implements OnApplicationBootstrap, BeforeApplicationS
         CredentialEvents,
         CredentialsService,
         GrantsService,
-        {
-          provide: RefusalsRecorder,
-          inject: [TransactionRunner, Outbox, OutboxRelay],
-          useFactory: (transactions: TransactionRunner, outbox: Outbox, relay: OutboxRelay) =>
-            new RefusalsRecorder({
-              ...{ door: 'secrets', perSecond: config.refusalEventsPerSecond },
-              ...{ transactions, outbox, relay, clock, logger },
-            }),
-        },
+        refusalsProvider('secrets', SECRETS_CONFIG),
       ],
     };
   }
