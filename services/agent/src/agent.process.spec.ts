@@ -64,7 +64,7 @@ describe('an agent', () => {
     await waitFor(async () => (await fixture.files(allocation)).length === 0, {
       what: 'the run directory to go',
     });
-    expect(fixture.engine.ofHost(fixture.host)).toHaveLength(0);
+    await waitFor(() => fixture.engine.ofHost(fixture.host).length === 0, { what: 'the container to go' });
   });
 
   it('numbers its events without gaps and tells them in order', async () => {
@@ -97,12 +97,12 @@ describe('an agent', () => {
   });
 
   it('ends a bot whose lease is not renewed', async () => {
-    fixture.scheduler.leaseTtlMs = 1000;
     await fixture.start();
     const command = fixture.command();
     await fixture.scheduler.send(command);
     await fixture.scheduler.heard(command.allocation, 'running');
     fixture.scheduler.withheld.add(command.allocation);
+    await fixture.outlastLeases();
     const failed = await fixture.scheduler.heard(command.allocation, 'failed');
     expect(failed).toMatchObject({ reason: 'lease-ended', state: 'failed' });
   });
@@ -190,7 +190,6 @@ describe('an agent', () => {
   });
 
   it('takes no more commands once another agent has its place, and lets its bots end with their leases', async () => {
-    fixture.scheduler.leaseTtlMs = 2000;
     await fixture.start();
     const command = fixture.command();
     await fixture.scheduler.send(command);
@@ -202,6 +201,7 @@ describe('an agent', () => {
     const retiring = lifecycle.retire();
     const late = fixture.command();
     await fixture.scheduler.send(late);
+    await fixture.outlastLeases();
     await retiring;
     expect(fixture.engine.ofHost(fixture.host)).toHaveLength(0);
     expect(await fixture.scheduler.heard(command.allocation, 'failed')).toMatchObject({

@@ -5,6 +5,7 @@ import { SystemClock } from '#libs/clock';
 import { LeaseFile, newId, type StartCommand } from '#libs/contracts';
 import { startNats, waitFor, type TestNats } from '#libs/testing';
 import type { TaskSpec } from '../drivers/driver.js';
+import { LeaseKeeper } from '../leases/lease-keeper.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { FactsRepository } from '../state/facts.repository.js';
 import { AgentFixture, steady } from '../testing/agent.fixture.js';
@@ -59,10 +60,13 @@ describe('an agent that comes back', () => {
   });
 
   it('adopts without a broker, and ends what it adopted when the lease does', async () => {
-    fixture.scheduler.leaseTtlMs = 3000;
     const command = await aBotThenNoAgent();
     await nats.kill();
     const starting = fixture.start();
+    const left = () => fixture.part(LeaseKeeper).remainingMs(command.allocation);
+    await waitFor(() => left() !== null, { what: 'the agent to adopt it' });
+    expect(tasks().map((task) => task.state)).toEqual(['running']);
+    await fixture.outlastLeases();
     await waitFor(() => tasks().every((task) => task.state !== 'running'), { what: 'the end of the lease' });
     await nats.restart();
     await starting;

@@ -122,7 +122,6 @@ describe('housekeeping', () => {
   }, 60_000);
 
   it('leaves alone what the agent starts that took the place of this one', async () => {
-    fixture.scheduler.leaseTtlMs = 5000;
     await fixture.start();
     const command = fixture.command();
     await fixture.scheduler.send(command);
@@ -134,6 +133,7 @@ describe('housekeeping', () => {
     const retired = lifecycle.retire();
     const other = await aStranger();
     // It stays until the leases of its own bots have ended, longer than a look for strays takes.
+    await fixture.clock.skip(fixture.scheduler.leaseTtlMs - 5000);
     await retired;
     expect(tasks().map(({ spec, state }) => [spec.allocation, state])).toEqual([
       [other.allocation, 'running'],

@@ -58,21 +58,23 @@ describe('a bot that ends by itself', () => {
   const heartbeatOf = (allocation: string) =>
     fixture.scheduler.heartbeats.at(-1)?.allocations.find(({ id }) => id === allocation);
   const tasks = () => fixture.engine.ofHost(fixture.host);
+  const crashNow = () => tasks()[0]?.end({ exitCode: 70, outOfMemory: false, unknown: false });
   const untilRuns = async (allocation: string, attempt: number) =>
     await waitFor(
       () => dataOf(allocation, 'running').some((data) => 'attempt' in data && data.attempt === attempt),
-      { what: `attempt ${attempt} to run`, timeoutMs: 20_000 },
+      { what: `attempt ${attempt} to run`, timeoutMs: 45_000 },
     );
   const untilTold = async (allocation: string, what: string, times: number) =>
     await waitFor(() => dataOf(allocation, what).length >= times, {
       what: `${times} ${what}, heard: ${fixture.scheduler.told(allocation).join(' ')}`,
-      timeoutMs: 20_000,
+      timeoutMs: 45_000,
     });
 
   it('is begun again in place: same allocation and epoch, another grant, all stages anew', async () => {
-    // Not before it was ready once.
-    await fixture.start({}, crashing(1, { ...crash, after_ms: 1000 }));
+    await fixture.start({}, crashing(0));
     const { allocation, epoch } = await run();
+    await untilRuns(allocation, 1);
+    crashNow();
     await untilRuns(allocation, 2);
     expect(dataOf(allocation, 'restarting')).toEqual([
       expect.objectContaining({
@@ -132,8 +134,10 @@ describe('a bot that ends by itself', () => {
   });
 
   it('is ended at once by a stop between two attempts', async () => {
-    await fixture.start({}, crashing(1, { ...crash, after_ms: 1000 }));
+    await fixture.start({}, crashing(0));
     const { account, allocation, epoch } = await run({ restart: late });
+    await waitFor(() => heartbeatOf(allocation)?.observation?.stage === 'trade-allowed');
+    crashNow();
     await fixture.scheduler.heard(allocation, 'restarting');
     await waitFor(() => tasks().length === 0, { what: 'the container to go before the wait' });
     await waitFor(() => heartbeatOf(allocation)?.attempt === 2);
@@ -152,22 +156,22 @@ describe('a bot that ends by itself', () => {
   });
 
   it('is ended by its lease between two attempts', async () => {
-    fixture.scheduler.leaseTtlMs = 1000;
     await fixture.start({}, crashing(1));
     const { allocation } = await run({ restart: late });
     await fixture.scheduler.heard(allocation, 'restarting');
     fixture.scheduler.withholdAll = true;
+    await fixture.outlastLeases();
     expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({ reason: 'lease-ended' });
     expect(starts).toHaveLength(1);
   });
 
   it('keeps its lease while it waits, and has none to be found on the disk', async () => {
-    fixture.scheduler.leaseTtlMs = 1000;
     await fixture.start({}, crashing(1));
-    const pace = { delayMs: 2500, delayMaxMs: 2500, jitter: 0 };
+    const pace = { delayMs: 60_000, delayMaxMs: 60_000, jitter: 0 };
     const { allocation } = await run({ restart: RestartPolicy.parse(pace) });
     await fixture.scheduler.heard(allocation, 'restarting');
     await waitFor(async () => (await fixture.files(allocation)).join() === 'control.json');
+    await fixture.passAnswered(60_000);
     await untilRuns(allocation, 2);
     expect(fixture.scheduler.told(allocation)).not.toContain('failed');
     expect(await fixture.files(allocation)).toContain('lease.json');
@@ -175,7 +179,13 @@ describe('a bot that ends by itself', () => {
 
   it('is begun again when a stage is not reached in time', async () => {
     await fixture.start({}, fixture.driver({ stages: ['container', 'terminal'] }));
-    const { allocation } = await run({ stageTimeoutMs: 1000, restart: { ...soon, attempts: 1 } });
+    const stageTimeoutMs = 10_000;
+    const { allocation } = await run({ stageTimeoutMs, restart: { ...soon, attempts: 1 } });
+    for (const attempt of [1, 2]) {
+      const isStuck = () => heartbeatOf(allocation)?.observation?.stage === 'terminal';
+      await waitFor(() => heartbeatOf(allocation)?.attempt === attempt && isStuck());
+      await fixture.clock.skip(stageTimeoutMs);
+    }
     expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({
       reason: 'stage-timeout',
       stage: 'terminal',
@@ -185,7 +195,7 @@ describe('a bot that ends by itself', () => {
   });
 
   it('is not taken for ready by what the attempt before had said', async () => {
-    const [talking, mute] = [crashing(1, { ...crash, after_ms: 1000 }), fixture.driver({ stages: [] })];
+    const [talking, mute] = [crashing(0), fixture.driver({ stages: [] })];
     const driver = new Proxy<Driver>(talking, {
       get: (target, name) => {
         const value: unknown = Reflect.get(name === 'start' && starts.length > 0 ? mute : target, name);
@@ -193,7 +203,14 @@ describe('a bot that ends by itself', () => {
       },
     });
     await fixture.start({}, driver);
-    const { allocation } = await run({ stageTimeoutMs: 2000, restart: { ...soon, attempts: 1 } });
+    const stageTimeoutMs = 10_000;
+    const { allocation } = await run({ stageTimeoutMs, restart: { ...soon, attempts: 1 } });
+    await untilRuns(allocation, 1);
+    crashNow();
+    await waitFor(
+      () => tasks().some(({ state }) => state === 'running') && heartbeatOf(allocation)?.attempt === 2,
+    );
+    await fixture.clock.skip(stageTimeoutMs);
     expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({
       ...{ reason: 'stage-timeout', attempt: 2, stage: null },
     });
@@ -220,7 +237,7 @@ describe('a bot that ends by itself', () => {
         await say(fixture.runDir(allocation), { ...aStatus({ allocation, epoch }, 'login'), equity });
         return dataOf(allocation, 'restarting')[0];
       },
-      { timeoutMs: 20_000, what: 'the bot to be taken for unhealthy' },
+      { timeoutMs: 45_000, what: 'the bot to be taken for unhealthy' },
     );
     expect(fallen).toMatchObject({ reason: 'unhealthy', detail: expect.stringContaining('login') });
   });
@@ -264,7 +281,7 @@ describe('a bot that ends by itself', () => {
       const { allocation } = await run();
       await fixture.scheduler.heard(allocation, 'running');
       await fixture.stop();
-      tasks()[0]?.end({ exitCode: 70, outOfMemory: false, unknown: false });
+      crashNow();
       await fixture.start({}, crashing(0));
       await untilRuns(allocation, 2);
       expect(dataOf(allocation, 'restarting')).toMatchObject([

@@ -40,12 +40,15 @@ describe('an allocation', () => {
 
   it('fails when its bot does not get on', async () => {
     await fixture.start({}, fixture.driver({ stages: ['container', 'terminal'] }));
-    const { allocation } = await run({ stageTimeoutMs: 1000 });
+    const { allocation } = await run({ stageTimeoutMs: 10_000 });
+    const observed = () => fixture.scheduler.heartbeats.at(-1)?.allocations[0]?.observation;
+    await waitFor(() => observed()?.stage === 'terminal', { what: 'the bot to get as far as it gets' });
+    await fixture.clock.skip(10_000);
     expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({
       reason: 'stage-timeout',
       stage: 'terminal',
     });
-    expect(fixture.engine.ofHost(fixture.host)).toHaveLength(0);
+    await waitFor(() => fixture.engine.ofHost(fixture.host).length === 0, { what: 'the container to go' });
   });
 
   it('fails when its bot ends by itself, and is not started again', async () => {
@@ -78,7 +81,6 @@ describe('an allocation', () => {
   });
 
   it('is killed when its lease ends in the middle of a long grace', async () => {
-    fixture.scheduler.leaseTtlMs = 1000;
     await fixture.start({}, deaf());
     const { account, allocation, epoch } = await run();
     await fixture.scheduler.heard(allocation, 'running');
@@ -88,6 +90,7 @@ describe('an allocation', () => {
     await fixture.scheduler.heard(allocation, 'stopping');
     expect(runs()).toBe(true);
     fixture.scheduler.withholdAll = true;
+    await fixture.outlastLeases();
     expect(await fixture.scheduler.heard(allocation, 'stopped')).toMatchObject({
       reason: 'asked',
       exitCode: 137,
@@ -95,13 +98,14 @@ describe('an allocation', () => {
   });
 
   it('keeps its lease while it stops', async () => {
-    fixture.scheduler.leaseTtlMs = 1000;
-    await fixture.start({}, fixture.driver({ behaviour: () => ({ ...steady, stop_ms: 2500 }) }));
+    await fixture.start({}, fixture.driver({ behaviour: () => ({ ...steady, stop_ms: 40_000 }) }));
     const { account, allocation, epoch } = await run();
     await fixture.scheduler.heard(allocation, 'running');
     await fixture.scheduler.send(
       aStopCommand({ host: fixture.host, account, allocation, epoch, graceMs: 60_000 }),
     );
+    await fixture.scheduler.heard(allocation, 'stopping');
+    await fixture.passAnswered(40_000);
     expect(await fixture.scheduler.heard(allocation, 'stopped')).toMatchObject({ exitCode: 0 });
   });
 
@@ -133,11 +137,11 @@ describe('an allocation', () => {
         };
       },
     });
-    fixture.scheduler.leaseTtlMs = 1000;
     await fixture.start({}, stubborn);
     const { allocation } = await run();
     await fixture.scheduler.heard(allocation, 'running');
     fixture.scheduler.withholdAll = true;
+    await fixture.outlastLeases();
     await waitFor(() => refusals === 0, { what: 'the engine to give in' });
     await fixture.scheduler.heard(allocation, 'failed');
     expect(runs()).toBe(false);

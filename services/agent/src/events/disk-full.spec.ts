@@ -97,7 +97,6 @@ describe('an agent whose disk is full', () => {
   });
 
   it('goes on renewing leases and obeys stops when nothing at all can be written', async () => {
-    fixture.scheduler.leaseTtlMs = 2000;
     await fixture.start();
     const [ended, stays, goes] = [fixture.command(), fixture.command(), fixture.command()];
     for (const command of [ended, stays, goes]) {
@@ -114,9 +113,7 @@ describe('an agent whose disk is full', () => {
     const full = Object.assign(new Error('database or disk is full'), { errcode: 13 });
     const commit = jest.spyOn(db(), 'commit').mockImplementation(() => Promise.reject(full));
     fixture.scheduler.refusal = null;
-    // Twice a lease.
-    const beats = fixture.scheduler.heartbeats.length;
-    await waitFor(() => fixture.scheduler.heartbeats.length > beats + 20, patience);
+    await fixture.passAnswered(2 * fixture.scheduler.leaseTtlMs);
     expect(left()).toBe(2);
     await stop(goes);
     await waitFor(() => left() === 1, patience);

@@ -22,13 +22,13 @@ describe('events', () => {
   });
 
   it('outlast the broker: what happened while it was away is told in order when it is back', async () => {
-    fixture.scheduler.leaseTtlMs = 2000;
     await fixture.start();
     const commands = [fixture.command(), fixture.command(), fixture.command()];
     for (const command of commands) await fixture.scheduler.send(command);
     for (const command of commands) await fixture.scheduler.heard(command.allocation, 'running');
     await nats.kill();
     // Nobody renews: the leases end, which nobody can be told of at present.
+    await fixture.outlastLeases();
     await waitFor(() => fixture.engine.ofHost(fixture.host).every((task) => task.state !== 'running'));
     await nats.restart();
     for (const command of commands) {
@@ -41,13 +41,13 @@ describe('events', () => {
   });
 
   it('that an agent could not tell are told by the next one', async () => {
-    fixture.scheduler.leaseTtlMs = 2000;
     await fixture.start();
     const command = fixture.command();
     await fixture.scheduler.send(command);
     await fixture.scheduler.heard(command.allocation, 'running');
     const first = fixture.scheduler.registrations.at(-1)?.incarnation;
     await nats.kill();
+    await fixture.outlastLeases();
     await waitFor(() => fixture.engine.ofHost(fixture.host).length === 0);
     await fixture.stop();
     await nats.restart();

@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SystemClock } from '#libs/clock';
 import { LeaseFile, ProblemError, type HeartbeatAck } from '#libs/contracts';
 import { SigningKey } from '#libs/messaging';
 import { startNats, waitFor, type TestNats } from '#libs/testing';
@@ -20,7 +19,6 @@ describe('heartbeats', () => {
   });
   beforeEach(async () => {
     fixture = await AgentFixture.make(nats.url);
-    fixture.scheduler.leaseTtlMs = 1500;
     fixture.scheduler.heartbeatIntervalMs = 100;
   });
   afterEach(async () => {
@@ -44,10 +42,8 @@ describe('heartbeats', () => {
   });
 
   it('give a lease that counts from their sending, however late the answer is', async () => {
-    const clock = new SystemClock();
-    const { scheduler } = fixture;
+    const { clock, scheduler } = fixture;
     let heard_ms = 0;
-    scheduler.leaseTtlMs = 15_000;
     scheduler.answerDelayMs = 300;
     // One lease, and no other after it.
     scheduler.spoil = (answer) => {
@@ -72,7 +68,7 @@ describe('heartbeats', () => {
     const allocation = await aRunningBot();
     const text = await readFile(join(fixture.runDir(allocation), 'lease.json'), 'utf8');
     const { deadlineBoottimeMs, writtenBoottimeMs } = LeaseFile.parse(JSON.parse(text));
-    // That of the fleet lasts 1.5 s.
+    // That of the fleet lasts 15 s.
     expect(deadlineBoottimeMs - writtenBoottimeMs).toBeGreaterThan(60_000);
   });
 
@@ -80,6 +76,7 @@ describe('heartbeats', () => {
     const allocation = await aRunningBot();
     await fixture.scheduler.deafen();
     await fixture.scheduler.listen(await SigningKey.generate());
+    await fixture.outlastLeases();
     expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({ reason: 'lease-ended' });
   });
 
@@ -87,6 +84,8 @@ describe('heartbeats', () => {
     const allocation = await aRunningBot();
     let replayed: HeartbeatAck | null = null;
     fixture.scheduler.spoil = (answer) => (replayed ??= answer);
+    await waitFor(() => replayed !== null, { what: 'an answer to give again' });
+    await fixture.outlastLeases();
     expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({ reason: 'lease-ended' });
   });
 
@@ -94,6 +93,7 @@ describe('heartbeats', () => {
     fixture.scheduler.term = 5;
     const allocation = await aRunningBot();
     fixture.scheduler.term = 4;
+    await fixture.outlastLeases();
     expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({ reason: 'lease-ended' });
   });
 
@@ -144,6 +144,7 @@ describe('heartbeats', () => {
   it('end every bot when nobody answers, and go on when somebody does', async () => {
     const allocation = await aRunningBot();
     await fixture.scheduler.deafen();
+    await fixture.outlastLeases();
     expect(await fixture.scheduler.heard(allocation, 'failed')).toMatchObject({ reason: 'lease-ended' });
     expect(fixture.engine.ofHost(fixture.host).filter((task) => task.state === 'running')).toHaveLength(0);
     await fixture.scheduler.listen();

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId, type StartCommand } from '#libs/contracts';
 import { createLogger, type Logger } from '#libs/telemetry';
-import { aStartCommand, uniqueName } from '#libs/testing';
+import { aStartCommand, uniqueName, waitFor } from '#libs/testing';
 import { HousekeepingService } from '../adoption/housekeeping.service.js';
 import { AgentConfig } from '../agent.config.js';
 import { AgentLifecycle } from '../agent.lifecycle.js';
@@ -24,6 +24,7 @@ import { PreparationService } from '../preparation/preparation.service.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { StateUpkeep } from '../state/state-upkeep.js';
 import { FakeScheduler } from './fake.scheduler.js';
+import { SkippingClock } from './skipping.clock.js';
 import { writingDriver, type WritingDriverOptions } from './writing.driver.js';
 
 /** Ends nothing by itself and takes no time. */
@@ -38,6 +39,8 @@ export const steady: Behaviour = {
 /** One host with an agent, its own directories, and a scheduler of the test's. */
 export class AgentFixture {
   readonly engine = new SimulatedEngine();
+  /** Of the agents and their simulated bots. */
+  readonly clock = new SkippingClock();
   #app: INestApplicationContext | null = null;
 
   private constructor(
@@ -80,6 +83,7 @@ export class AgentFixture {
         host: this.host,
         natsUrl: [this.url],
         schedulerPublicKey: [this.scheduler.key.publicJwk],
+        auditPublicKey: [this.scheduler.key.publicJwk],
         stateDir: this.stateDir,
         runRoot: this.runRoot,
         runRootAllowDisk: true,
@@ -91,7 +95,10 @@ export class AgentFixture {
   }
 
   driver(options: Partial<WritingDriverOptions> = {}): Driver {
-    return writingDriver({ host: this.host, engine: this.engine, behaviour: () => steady, ...options });
+    return writingDriver(
+      { host: this.host, engine: this.engine, behaviour: () => steady, ...options },
+      this.clock,
+    );
   }
 
   async start(fields: Partial<AgentConfig> = {}, driver: Driver = this.driver()): Promise<void> {
@@ -99,10 +106,28 @@ export class AgentFixture {
       config: this.config(fields),
       logger: this.logger,
       version: '0.0.0',
+      clock: this.clock,
       driver,
     });
     this.#app = app;
     await app.get(AgentLifecycle).start(new AbortController().signal);
+  }
+
+  /** Lets more time pass than a lease lasts: those that nobody renews are over. */
+  async outlastLeases(): Promise<void> {
+    await this.clock.skip(this.scheduler.leaseTtlMs + 1000);
+  }
+
+  /** Lets time pass, slowly enough for heartbeats to be answered all the while: leases that are renewed go on. */
+  async passAnswered(ms: number): Promise<void> {
+    const { heartbeats, leaseTtlMs } = this.scheduler;
+    const step_ms = leaseTtlMs / 3;
+    for (let left_ms = ms; left_ms > 0; left_ms -= step_ms) {
+      const before = heartbeats.length;
+      await this.clock.skip(step_ms);
+      // One may have been under way; what follows its answer was sent after the skip.
+      await waitFor(() => heartbeats.length >= before + 3, { what: 'answered heartbeats' });
+    }
   }
 
   /** A part of the running agent. */

@@ -1,5 +1,6 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Clock } from '#libs/clock';
 import { runtimes, type Stage, type StatusFile } from '#libs/contracts';
 import type { Driver, TaskSpec } from '../drivers/driver.js';
 import { SimulatedDriver, type SimulatedDriverOptions } from '../drivers/simulated/simulated.driver.js';
@@ -40,8 +41,8 @@ export interface WritingDriverOptions extends SimulatedDriverOptions {
 }
 
 /** A simulated driver whose bots read and write the run directory: what the agent does with files, without an engine. */
-export function writingDriver(options: WritingDriverOptions): Driver {
-  const simulated = new SimulatedDriver(options);
+export function writingDriver(options: WritingDriverOptions, clock?: Clock): Driver {
+  const simulated = new SimulatedDriver(options, clock);
   const start = async (task: TaskSpec) => {
     const handle = await simulated.start(task);
     for (const stage of options.stages ?? runtimes[task.runtime].stages) {
