@@ -23,6 +23,7 @@ export default {
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   modulePathIgnorePatterns: ['<rootDir>/dist'],
   transform: { '^.+\\.ts$': ['@swc/jest', { ...swc, swcrc: false }] },
-  testTimeout: 60_000,
+  // For a stuck test: a loaded machine may take ten times as long as an idle one.
+  testTimeout: 180_000,
   maxWorkers: 2,
 };

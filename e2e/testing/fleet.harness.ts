@@ -40,7 +40,7 @@ interface FleetRecord {
 const ready_ms_max = 180_000;
 const stop_ms_max = 120_000;
 /** The engine and the guardians of processes take a moment after the fleet itself has gone. */
-const gone_ms_max = 15_000;
+const gone_ms_max = 60_000;
 
 /**
  * A whole fleet of its own, started as a person would start it, with its state in a temporary folder. What it is made
@@ -292,7 +292,7 @@ export class FleetHarness {
         seen = events.map(({ type }) => type.replace('tradefleet.', ''));
         return isInOrder(types, seen) ? events : null;
       },
-      { timeoutMs: 20_000, what: `events ${types.join(', ')} in the audit log` },
+      { timeoutMs: 60_000, what: `events ${types.join(', ')} in the audit log` },
     ).catch((error: unknown) => {
       throw new Error(`The audit log has ${seen.join(', ')}`, { cause: error });
     });

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface WaitOptions {
-  /** Default 10 s; for a stuck test, not an assertion about speed. */
+  /** Default 30 s; for a stuck test, not an assertion about speed. */
   readonly timeoutMs?: number;
   /** First pause between two looks; it doubles up to 100 ms. */
   readonly intervalMs?: number;
@@ -15,7 +15,7 @@ export interface WaitOptions {
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { timeoutMs = 10_000, intervalMs = 5, what = 'the condition' }: WaitOptions = {},
+  { timeoutMs = 30_000, intervalMs = 5, what = 'the condition' }: WaitOptions = {},
 ): Promise<NonNullable<T>> {
   const deadline_ms = performance.now() + timeoutMs;
   let pause_ms = intervalMs;
