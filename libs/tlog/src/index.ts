@@ -4,6 +4,8 @@ export * from './tile.js';
 export * from './tile-builder.js';
 export * from './proof.js';
 export * from './proof-check.js';
+export * from './whole-tree.js';
+export * from './shown-tree.js';
 export * from './cover.js';
 export * from './note.js';
 export * from './checkpoint.js';

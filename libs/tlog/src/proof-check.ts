@@ -19,17 +19,23 @@ export interface Consistency {
 }
 
 /** Whether the proof shows the record at its position (RFC 9162, section 2.1.3.2). Never throws. */
-export function verifyInclusion({ position, size, leaf, proof, root }: Inclusion): boolean {
-  if (!isSize(position) || !isSize(size) || position >= size || !areHashes([leaf, root, ...proof]))
-    return false;
+export const verifyInclusion = ({ root, ...shown }: Inclusion): boolean =>
+  inclusionRoot(shown)?.equals(root) ?? false;
+
+/**
+ * The root that a log must have when the record is at this position and the proof is right; null where no log of this
+ * size has a proof of this form. Never throws.
+ */
+export function inclusionRoot({ position, size, leaf, proof }: Omit<Inclusion, 'root'>): Buffer | null {
+  if (!isSize(position) || !isSize(size) || position >= size || !areHashes([leaf, ...proof])) return null;
   const way = new Way(position, size - 1);
   let hash = leaf;
   for (const beside of proof) {
-    if (way.isOver) return false;
+    if (way.isOver) return null;
     hash = way.isRight ? nodeHash(beside, hash) : nodeHash(hash, beside);
     way.climb();
   }
-  return way.isOver && hash.equals(root);
+  return way.isOver ? hash : null;
 }
 
 /** Whether the proof shows that the larger log begins with the smaller one (RFC 9162, section 2.1.4.2). Never throws. */

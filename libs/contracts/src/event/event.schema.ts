@@ -76,3 +76,21 @@ export function eventSigningInput(attributes: EventAttributes, body: Uint8Array)
   ].join('\n');
   return Buffer.concat([Buffer.from(`${head}\n`, 'utf8'), body]);
 }
+
+/** Bytes of the salt that stands before an event in its leaf. */
+export const event_salt_bytes = 16;
+
+/**
+ * The bytes of an event's leaf in the tree of a batch that one signature covers. The salt is random and known to this event
+ * alone: the hash of a leaf stands in the signatures of its neighbours, who must not tell by it whether a guess at a
+ * person's name is right.
+ */
+export const eventLeafInput = (salt: Uint8Array, signingInput: Uint8Array): Uint8Array =>
+  Buffer.concat([salt, signingInput]);
+
+/**
+ * The bytes that a signature over a batch of events covers: how many they are, and the root of their tree (RFC 6962). They
+ * differ from those of an event in the 17th byte and from a body of JSON in the first, so neither passes for another.
+ */
+export const eventBatchSigningInput = (size: number, root: Buffer): Uint8Array =>
+  Buffer.from(`tradefleet-events-v1\n${size}\n${root.toString('base64')}\n`, 'latin1');
