@@ -46,8 +46,6 @@ async function measure(
     await waitFor(async () => (await watch.checkpointSize()) >= events, {
       ...{ timeoutMs: checkpoint_ms_max, what: 'a checkpoint that covers all events' },
     });
-    progress('figures for the planner, as autovacuum makes them of a log that has lived');
-    await watch.analyse();
   } finally {
     await watch.close();
   }

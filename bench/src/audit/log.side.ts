@@ -59,11 +59,6 @@ export class LogWatch {
     await this.client.query('CHECKPOINT');
   }
 
-  /** A log that was filled in a minute is as one that grew in a month. */
-  async analyse(): Promise<void> {
-    await this.client.query('VACUUM (ANALYZE) audit.events');
-  }
-
   async close(): Promise<void> {
     await this.client.end();
   }

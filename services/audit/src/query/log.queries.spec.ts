@@ -175,6 +175,25 @@ describe('the log', () => {
     }
   });
 
+  it('shows a follower what is of months ago where it was recorded', async () => {
+    const { next } = await tail({});
+    for (const [name, days] of [
+      ['newer', 0],
+      ['of-winter', 100],
+      ['older', 70],
+      ['newest', 0],
+    ] as const)
+      await placed(name, new Date(base_ms - days * 24 * hour_ms).toISOString(), {});
+    await recorded('newest');
+    const page = await tail({ position: next });
+    expect(names(page)).toEqual(['newer', 'of-winter', 'older', 'newest']);
+    const first = await tail({ position: next, limit: 2 });
+    expect(names(first)).toEqual(['newer', 'of-winter']);
+    await lost('grave', new Date(base_ms - 80 * 24 * hour_ms).toISOString(), {});
+    await recorded('grave');
+    expect(names(await tail({ position: next, severity: 'critical' }))).toEqual(['grave']);
+  });
+
   it('answers a follower as soon as something fits, and not for anything else', async () => {
     const { next } = await tail({});
     const following = tail({ position: next, severity: 'critical', timeoutMs: 25_000 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { nearest } from './nearest.month.js';
+import { nearest, newestMonths } from './nearest.month.js';
 
 const now_ms = Date.parse('2026-03-15T12:00:00.000Z');
 const after = { time: '2025-12-31T23:59:59.999Z', id: '0190a0a0-0000-7000-8000-000000000001', size: 9 };
@@ -27,5 +27,21 @@ describe('nearest', () => {
     expect(of({}, null, 'asc')).toBeNull();
     expect(of({ from: '2026-03-10T00:00:00.000Z' }, null, 'desc')).toBeNull();
     expect(of({ from: '2026-03-10T00:00:00.000Z', to: '2026-03-11T00:00:00Z' }, null, 'asc')).toBeNull();
+  });
+});
+
+describe('newestMonths', () => {
+  const since = '2026-02-01T00:00:00.000Z';
+
+  it('begin with the month before this one', () => {
+    expect(newestMonths({ type: 't' }, now_ms)).toEqual({ type: 't', from: since });
+    expect(newestMonths({ from: '2020-01-01T00:00:00Z' }, now_ms)).toEqual({ from: since });
+    const january = Date.parse('2026-01-31T23:59:59.999Z');
+    expect(newestMonths({}, january)).toEqual({ from: '2025-12-01T00:00:00.000Z' });
+  });
+
+  it('are none where they would leave nothing out, or all', () => {
+    expect(newestMonths({ from: since }, now_ms)).toBeNull();
+    expect(newestMonths({ to: since }, now_ms)).toBeNull();
   });
 });

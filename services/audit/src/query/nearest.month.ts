@@ -22,6 +22,21 @@ export function nearest(filter: StoredFilter, { after, order }: Pages, wall_ms: 
     : { ...filter, from: start };
 }
 
+/**
+ * The filter within the present month and the one before it, and what is ahead of the clock. Null where that would leave
+ * nothing out, or all.
+ */
+export function newestMonths(
+  filter: StoredFilter,
+  wall_ms: number,
+): (StoredFilter & { from: string }) | null {
+  const since = monthOf(wall_ms, -1);
+  const since_ms = Date.parse(since);
+  if (filter.from !== undefined && Date.parse(filter.from) >= since_ms) return null;
+  if (filter.to !== undefined && Date.parse(filter.to) <= since_ms) return null;
+  return { ...filter, from: since };
+}
+
 /** Where the month of an instant begins, or one some months later; in UTC, as the partitions. */
 function monthOf(ms: number, later: number): string {
   const instant = new Date(ms);

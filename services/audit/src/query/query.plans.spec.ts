@@ -1,30 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { SystemClock } from '#libs/clock';
 import type { EventCount } from '#libs/contracts';
 import { startPostgres, withClient, type TestPostgres } from '#libs/testing';
 import { prepareDatabase } from '../database/prepare-database.js';
-import type { ReaderDatabase } from '../database/reader.js';
 import { AuditFixture } from '../testing/audit.fixture.js';
+import { planOf as plan } from '../testing/plans.js';
 import type { StoredFilter } from './stored.query.js';
-import { QueryRepository } from './query.repository.js';
 
 const rows = 60_000;
 const day_ms = 24 * 60 * 60 * 1000;
-
-interface Node {
-  readonly 'Node Type': string;
-  readonly 'Relation Name'?: string;
-  readonly 'Index Name'?: string;
-  readonly Plans?: readonly Node[];
-}
-
-/** How the database goes about the statements that the repository makes: what is read, and by which index. */
-interface Plan {
-  readonly indexes: readonly string[];
-  readonly tables: ReadonlySet<string>;
-  /** Tables that are read row by row. */
-  readonly scanned: readonly string[];
-}
 
 describe('the plans of queries', () => {
   let postgres: TestPostgres;
@@ -47,37 +30,7 @@ describe('the plans of queries', () => {
     await postgres.stop();
   });
 
-  /** Stands for the reader's connections: explains instead of asking. */
-  async function planOf(ask: (repository: QueryRepository) => Promise<unknown>): Promise<Plan> {
-    const nodes: Node[] = [];
-    await withClient(fixture.ownerUrl, async (client) => {
-      const query = async (sql: string, values: unknown[] = []) => {
-        if (sql.includes('audit_work.head')) return [{ size: String(rows) }];
-        const explained = await client.query<{ 'QUERY PLAN': { Plan: Node }[] }>(
-          `EXPLAIN (FORMAT JSON) ${sql}`,
-          values,
-        );
-        const walk = (node: Node): void => {
-          nodes.push(node);
-          node.Plans?.forEach(walk);
-        };
-        explained.rows[0]?.['QUERY PLAN'].forEach(({ Plan }) => walk(Plan));
-        return [];
-      };
-      const database = {
-        query,
-        bounded: async (_: number, work: (q: object) => unknown) => await work({ query }),
-      };
-      await ask(new QueryRepository(database as unknown as ReaderDatabase, new SystemClock()));
-    });
-    return {
-      indexes: [...new Set(nodes.flatMap((node) => node['Index Name'] ?? []))],
-      tables: new Set(nodes.flatMap((node) => node['Relation Name'] ?? [])),
-      scanned: nodes
-        .filter((node) => node['Node Type'] === 'Seq Scan')
-        .flatMap((node) => node['Relation Name'] ?? []),
-    };
-  }
+  const planOf = async (ask: Parameters<typeof plan>[1]) => await plan(fixture.ownerUrl, ask, { size: rows });
 
   const page = { after: null, order: 'desc' } as const;
   const month = { from: ago(40), to: ago(35) };
@@ -126,6 +79,10 @@ describe('the plans of queries', () => {
     );
     expect(scanned.filter((table) => !isSmall(table))).toEqual([]);
     expect(indexes.every((name) => name.includes('position'))).toBe(true);
+    const newest = await planOf(
+      async (repository) => await repository.range({ from: ago(1) }, rows - 500, rows, 100),
+    );
+    expect(newest.tables.size).toBeLessThanOrEqual(8);
   });
 
   it.each<[EventCount['by']]>([[undefined], ['type'], ['severity'], ['source'], ['entity']])(
