@@ -8,6 +8,7 @@ export * from './server-process.js';
 export * from './test-docker.js';
 export * from './test-postgres.js';
 export * from './unique-name.js';
+export * from './skipping-clock.js';
 export * from './virtual-clock.js';
 export * from './wait-for.js';
 export * from './watermark-ledger.js';

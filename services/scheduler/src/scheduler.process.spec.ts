@@ -61,6 +61,8 @@ describe('the scheduler', () => {
       natsPassword: password,
       databaseUrl: await postgres.createDatabase(),
       signingKeyPath: join(folder, 'signing.jwk'),
+      // No pause of a busy machine ends the lead.
+      leaderLeaseMs: 30_000,
     });
     await (await SigningKey.generate()).toNewFile(config.signingKeyPath);
     client = await nats.connect({ user: 'client', pass: password });
@@ -97,7 +99,7 @@ describe('the scheduler', () => {
     await scheduler.stop();
   };
   const ask = async (name: ApiName, request: object): Promise<unknown> =>
-    (await client.request(apiSubject(name), JSON.stringify(request), { timeout: 10_000 })).json();
+    (await client.request(apiSubject(name), JSON.stringify(request), { timeout: 30_000 })).json();
 
   it('serves a stock client, publishes signed events without a gap, and goes on after a restart', async () => {
     const seen: { sequence: number; incarnation: string; type: string }[] = [];

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId, type StartCommand } from '#libs/contracts';
 import { createLogger, type Logger } from '#libs/telemetry';
-import { aStartCommand, uniqueName, waitFor } from '#libs/testing';
+import { aStartCommand, SkippingClock, uniqueName, waitFor } from '#libs/testing';
 import { HousekeepingService } from '../adoption/housekeeping.service.js';
 import { AgentConfig } from '../agent.config.js';
 import { AgentLifecycle } from '../agent.lifecycle.js';
@@ -24,7 +24,6 @@ import { PreparationService } from '../preparation/preparation.service.js';
 import { AgentDatabase } from '../state/agent.database.js';
 import { StateUpkeep } from '../state/state-upkeep.js';
 import { FakeScheduler } from './fake.scheduler.js';
-import { SkippingClock } from './skipping.clock.js';
 import { writingDriver, type WritingDriverOptions } from './writing.driver.js';
 
 /** Ends nothing by itself and takes no time. */

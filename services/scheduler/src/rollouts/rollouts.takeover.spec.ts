@@ -62,7 +62,9 @@ async function scheduler(onLeadershipLost: () => void = () => undefined): Promis
     natsUrl: [nats.url],
     databaseUrl,
     signingKeyPath: join(folder, 'key.jwk'),
-    leaseTtlMs: 10_000,
+    // No pause of a busy machine ends the lead.
+    leaderLeaseMs: 30_000,
+    leaseTtlMs: 60_000,
     leaseLockDelayMs: 200,
     hostJoin: 'open',
   });
@@ -103,7 +105,7 @@ async function bots(count: number): Promise<string> {
   await waitFor(
     async () =>
       (await client.call('operations.wait', { id: operation, timeoutMs: 2000 })).state === 'succeeded',
-    { timeoutMs: 40_000, what: 'the bots to run' },
+    { timeoutMs: 90_000, what: 'the bots to run' },
   );
   return tenant;
 }
@@ -124,7 +126,7 @@ const until = async (id: string, is: (rollout: Rollout) => boolean): Promise<Rol
       const rollout = await client.call('rollouts.get', { id });
       return is(rollout) ? rollout : null;
     },
-    { timeoutMs: 50_000, what: 'the rollout' },
+    { timeoutMs: 90_000, what: 'the rollout' },
   );
 const standing = async (): Promise<
   { name: string; generation: number; version: string | null; ids: string }[]
@@ -148,7 +150,7 @@ describe('rollouts of a whole scheduler', () => {
     const rollout = await start(tenant, 'v2');
     await until(rollout.id, ({ progress }) => progress.healthy > 0);
     await database.query(`UPDATE scheduler.leadership SET holder = 'nobody', renewal = renewal + 1`);
-    await waitFor(() => lost > 0, { timeoutMs: 20_000, what: 'the leader to notice' });
+    await waitFor(() => lost > 0, { timeoutMs: 60_000, what: 'the leader to notice' });
     // Main ends the process here.
     await first.stop();
     await standby;
@@ -157,7 +159,7 @@ describe('rollouts of a whole scheduler', () => {
         const now = await client.call('rollouts.get', { id: rollout.id }).catch(() => null);
         return now !== null && hasEnded(now.state) ? now : null;
       },
-      { timeoutMs: 50_000, what: 'the rollout to end under the next leader' },
+      { timeoutMs: 90_000, what: 'the rollout to end under the next leader' },
     );
     expect(done).toMatchObject({ state: 'succeeded', progress: { healthy: 12 } });
     for (const bot of await standing()) {
