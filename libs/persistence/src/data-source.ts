@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import { DataSource, type EntitySchema, type Logger, type MixedList } from 'typeorm';
 
 type ClassOrFunction = abstract new (...args: never[]) => object;
@@ -65,8 +66,17 @@ export function createDataSource(options: DatabaseOptions): DataSource {
       // The server ends a statement; this covers a server that no longer answers at all.
       query_timeout: statementTimeoutMs + 5000,
       keepAlive: true,
+      onConnect: outliveItsEnd,
     },
   });
+}
+
+/**
+ * A connection that ends in the very moment in which the pool hands it over, new, has nobody who listens: the pool no
+ * longer does, and TypeORM does not yet. Its error would end the process. Whoever has it finds out with the next query.
+ */
+function outliveItsEnd(client: EventEmitter): void {
+  client.on('error', () => undefined);
 }
 
 /** Names of schemas are written into SQL; only plain ones are taken. */
