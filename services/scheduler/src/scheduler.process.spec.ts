@@ -173,6 +173,7 @@ describe('the scheduler', () => {
     await stop(await start());
     const host = uniqueName('host');
     const database = new pg.Client({ connectionString: config.databaseUrl });
+    database.on('error', () => undefined);
     await database.connect();
     await database.query(
       `INSERT INTO scheduler.hosts (name, state, driver, runtimes, labels, cpu_millis, memory_mib, bots_max,

@@ -60,6 +60,7 @@ describe('joining the fleet', () => {
     client = await nats.connect();
     messaging = await connectMessaging({ servers: nats.url, name: 'agents', logger });
     database = new pg.Client({ connectionString: config.databaseUrl });
+    database.on('error', () => undefined);
     await database.connect();
   });
   afterAll(async () => {
