@@ -1,7 +1,7 @@
 import type { JetStreamClient, JsMsg } from '@nats-io/jetstream';
 import { streams } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
-import { readHeaders, type Headers } from './headers.js';
+import { readMessageHeaders, type Headers } from './headers.js';
 
 /** A message of a live stream. */
 export interface TailedMessage {
@@ -59,7 +59,7 @@ export async function startTail(
       handler({
         subject: message.subject,
         bytes: message.data,
-        headers: readHeaders(message.headers),
+        headers: readMessageHeaders(message),
         seq: message.seq,
         storedAtMs: message.time.getTime(),
       });

@@ -11,10 +11,10 @@ import {
   traceIdOf,
   withSpan,
 } from '#libs/telemetry';
-import { header, readHeaders } from '../headers.js';
-import { parseBody } from '../json-body.js';
+import { header } from '../headers.js';
 import type { Messaging } from '../messaging.js';
 import { Poison, type Delivery } from './delivery.js';
+import { HeldDelivery } from './held-delivery.js';
 import { HeldMessages } from './held-messages.js';
 import { Puller } from './puller.js';
 import { Settlement, type NakBackoff } from './settlement.js';
@@ -33,15 +33,6 @@ export interface ConsumerOptions {
   readonly raw?: boolean;
 }
 
-interface Item {
-  readonly message: JsMsg;
-  readonly delivery: Delivery;
-  /** Why the handler rejected it, once it has. */
-  rejected: string | null;
-  /** When the handler wants it again, from now; null: not. */
-  later_ms: number | null;
-}
-
 const concurrency_default = 16;
 /** After as many deliveries a message of a batch is handled alone, so that it does not hold up the others. */
 const alone_after_deliveries = 5;
@@ -52,7 +43,7 @@ const nobody = 'nats:unknown';
 /** One durable consumer: pulls, hands to the handler, settles. */
 export class ConsumerWorker {
   private readonly held: HeldMessages;
-  private readonly queue: WorkQueue<Item>;
+  private readonly queue: WorkQueue<HeldDelivery>;
   private readonly settlement: Settlement;
   private readonly puller: Puller;
   private readonly suspects = new Suspects();
@@ -69,11 +60,11 @@ export class ConsumerWorker {
     const concurrency = options.concurrency ?? (batch === undefined ? concurrency_default : 1);
     this.held = new HeldMessages(spec.ack_wait_ms, messaging.clock, () => messaging.isConnected());
     this.settlement = new Settlement(messaging, spec, backoff);
-    this.queue = new WorkQueue<Item>(
+    this.queue = new WorkQueue<HeldDelivery>(
       {
         concurrency,
         batch,
-        isAlone: ({ delivery }) => delivery.deliveries > alone_after_deliveries,
+        isAlone: ({ deliveries }) => deliveries > alone_after_deliveries,
         work: async (group) => this.work(group),
       },
       messaging.clock,
@@ -91,7 +82,7 @@ export class ConsumerWorker {
     this.closing = true;
     // The pull ends first, or it would get back what is given back; nothing new is begun while it does.
     const pulledAll = this.puller.stop();
-    for (const item of this.queue.clear()) this.end(item, (message) => this.settlement.release(message));
+    this.end(this.queue.clear(), (messages) => this.settlement.release(messages));
     await pulledAll;
     await this.queue.idle();
     this.held.stop();
@@ -105,37 +96,28 @@ export class ConsumerWorker {
 
   private receive(message: JsMsg): void {
     if (this.closing) {
-      this.settlement.release(message);
+      this.settlement.release([message]);
       return;
     }
-    this.held.add(message);
+    const delivery = new HeldDelivery(message);
+    this.held.add(delivery);
     if (this.held.byteLength > held_bytes_max) this.puller.pause();
-    const item: Item = {
-      message,
-      delivery: toDelivery(message, {
-        reject: (reason) => (item.rejected = reason),
-        later: (delay_ms) => (item.later_ms = delay_ms),
-      }),
-      rejected: null,
-      later_ms: null,
-    };
-    this.queue.add(item);
+    this.queue.add(delivery);
   }
 
   /** Never rejects. */
-  private async work(group: Item[]): Promise<void> {
+  private async work(group: HeldDelivery[]): Promise<void> {
     const { batch } = this.options;
     const first = group[0];
     if (batch !== undefined) await this.workBatch(group);
     else if (first !== undefined) await this.workSingle(first);
   }
 
-  private async workSingle(item: Item): Promise<void> {
-    const { delivery } = item;
+  private async workSingle(delivery: HeldDelivery): Promise<void> {
     const { deliveries_max } = this.options.spec;
     // Handed out more often than it could fail: handling it has ended the process, again and again.
     if (delivery.deliveries > deliveries_max) {
-      await this.give(item, `delivered ${delivery.deliveries} times without being settled`);
+      await this.give(delivery, `delivered ${delivery.deliveries} times without being settled`);
       return;
     }
     const traceparent = traceparentOf(delivery);
@@ -143,70 +125,84 @@ export class ConsumerWorker {
     try {
       await this.traced(delivery.subject, traceparent, async (child) =>
         runWithContext({ actor, traceparent: child }, async () => {
-          await this.invoke(this.read(delivery));
+          this.read(delivery);
+          await this.invoke(delivery);
         }),
       );
-      await this.endHandled(item);
+      await this.endHandled([delivery]);
     } catch (error) {
-      await this.failSingle(item, error, traceIdOf(traceparent));
+      await this.failSingle(delivery, error, traceIdOf(traceparent));
     }
   }
 
-  private async failSingle(item: Item, error: unknown, traceId: string | undefined): Promise<void> {
-    const { deliveries } = item.delivery;
-    this.logFailure(error, [item], traceId);
-    if (error instanceof Poison) await this.give(item, error.reason);
+  private async failSingle(
+    delivery: HeldDelivery,
+    error: unknown,
+    traceId: string | undefined,
+  ): Promise<void> {
+    const { deliveries } = delivery;
+    this.logFailure(error, [delivery], traceId);
+    if (error instanceof Poison) await this.give(delivery, error.reason);
     else if (deliveries >= this.options.spec.deliveries_max)
-      await this.give(item, `failed ${deliveries} times; see the log of trace ${traceId ?? 'unknown'}`);
-    else this.end(item, (message) => this.settlement.nak(message));
+      await this.give(delivery, `failed ${deliveries} times; see the log of trace ${traceId ?? 'unknown'}`);
+    else this.end([delivery], (messages) => this.settlement.nak(messages));
   }
 
-  private async workBatch(group: Item[]): Promise<void> {
-    const items: Item[] = [];
-    const deliveries: Delivery[] = [];
-    for (const item of group)
-      try {
-        deliveries.push(this.read(item.delivery));
-        items.push(item);
-      } catch (error) {
-        await this.give(item, error instanceof Poison ? error.reason : 'not readable');
-      }
-    if (items.length === 0) return;
+  private async workBatch(group: HeldDelivery[]): Promise<void> {
+    const deliveries = await this.readable(group);
+    if (deliveries.length === 0) return;
     const traceparent = newTraceparent();
     try {
       await this.traced(this.options.spec.filter, traceparent, async () => this.invoke(deliveries));
     } catch (error) {
-      await this.failBatch(items, error, traceIdOf(traceparent));
+      await this.failBatch(deliveries, error, traceIdOf(traceparent));
       return;
     }
-    const now_ms = this.messaging.clock.monotonicMs();
-    this.suspects.success(
-      items.map(({ delivery }) => delivery.seq),
-      now_ms,
-    );
-    for (const item of items) await this.endHandled(item);
+    this.suspects.success(deliveries, this.messaging.clock.monotonicMs());
+    await this.endHandled(deliveries);
   }
 
-  /** As the handler, which went through, decided. */
-  private async endHandled(item: Item): Promise<void> {
-    const { rejected, later_ms } = item;
-    if (rejected !== null) await this.give(item, rejected);
-    else if (later_ms === null) this.end(item, (message) => this.settlement.ack(message));
-    else this.end(item, (message) => this.settlement.later(message, later_ms));
+  /** Those that could be read; the others are given up. */
+  private async readable(group: readonly HeldDelivery[]): Promise<HeldDelivery[]> {
+    const readable: HeldDelivery[] = [];
+    for (const delivery of group)
+      try {
+        this.read(delivery);
+        readable.push(delivery);
+      } catch (error) {
+        await this.give(delivery, error instanceof Poison ? error.reason : 'not readable');
+      }
+    return readable;
   }
 
-  /** The delivery with its body parsed, unless that is the handler's. Throws `Poison` for a body that cannot be read. */
-  private read(delivery: Delivery): Delivery {
-    return this.options.raw === true ? delivery : parsed(delivery);
+  /** As the handler, which went through, decided. Acknowledgements wait for nothing and go out together. */
+  private async endHandled(deliveries: readonly HeldDelivery[]): Promise<void> {
+    const done = deliveries.filter(({ rejected, later_ms }) => rejected === null && later_ms === null);
+    this.end(done, (messages) => this.settlement.ack(messages));
+    if (done.length === deliveries.length) return;
+    for (const delivery of deliveries) {
+      const { rejected, later_ms } = delivery;
+      if (rejected !== null) await this.give(delivery, rejected);
+      else if (later_ms !== null)
+        this.end([delivery], () => this.settlement.later(delivery.message, later_ms));
+    }
   }
 
-  private async failBatch(items: Item[], error: unknown, traceId: string | undefined): Promise<void> {
-    this.logFailure(error, items, traceId);
-    const [only, ...others] = items;
+  /** Parses the body, unless that is the handler's. Throws `Poison` for one that cannot be read. */
+  private read(delivery: HeldDelivery): void {
+    if (this.options.raw !== true) delivery.parse();
+  }
+
+  private async failBatch(
+    deliveries: readonly HeldDelivery[],
+    error: unknown,
+    traceId: string | undefined,
+  ): Promise<void> {
+    this.logFailure(error, deliveries, traceId);
+    const [only, ...others] = deliveries;
     if (only !== undefined && others.length === 0) {
-      const { seq, deliveries } = only.delivery;
-      const guilty = this.suspects.failedAlone(seq, this.messaging.clock.monotonicMs());
-      if (guilty && deliveries >= this.options.spec.deliveries_max) {
+      const guilty = this.suspects.failedAlone(only.seq, this.messaging.clock.monotonicMs());
+      if (guilty && only.deliveries >= this.options.spec.deliveries_max) {
         await this.give(
           only,
           `failed alone while others did not; see the log of trace ${traceId ?? 'unknown'}`,
@@ -214,7 +210,7 @@ export class ConsumerWorker {
         return;
       }
     }
-    for (const item of items) this.end(item, (message) => this.settlement.nak(message));
+    this.end(deliveries, (messages) => this.settlement.nak(messages));
   }
 
   private async invoke(payload: Delivery | Delivery[]): Promise<void> {
@@ -222,24 +218,24 @@ export class ConsumerWorker {
     if (isObservable(returned)) await lastValueFrom(returned, { defaultValue: undefined });
   }
 
-  private async give(item: Item, reason: string): Promise<void> {
-    await this.settlement.dead(item.message, reason);
-    this.end(item, () => undefined);
+  private async give(delivery: HeldDelivery, reason: string): Promise<void> {
+    await this.settlement.dead(delivery.message, reason);
+    this.end([delivery], () => undefined);
   }
 
-  private end(item: Item, settle: (message: JsMsg) => void): void {
-    settle(item.message);
-    this.held.remove(item.message);
+  private end(deliveries: readonly HeldDelivery[], settle: (messages: JsMsg[]) => void): void {
+    settle(deliveries.map(({ message }) => message));
+    for (const delivery of deliveries) this.held.remove(delivery);
     if (this.held.byteLength < held_bytes_max / 2) this.puller.unpause();
   }
 
-  private logFailure(error: unknown, items: Item[], traceId: string | undefined): void {
-    const [first] = items;
+  private logFailure(error: unknown, deliveries: readonly HeldDelivery[], traceId: string | undefined): void {
+    const [first] = deliveries;
     const fields = {
       consumer: this.options.spec.durable,
-      messages: items.length,
-      seq: first?.delivery.seq,
-      deliveries: first?.delivery.deliveries,
+      messages: deliveries.length,
+      seq: first?.seq,
+      deliveries: first?.deliveries,
       traceId,
     };
     this.messaging.logger.warn({ ...fields, err: error }, 'message not handled');
@@ -258,29 +254,6 @@ export class ConsumerWorker {
     };
     await withSpan(spanNames.process, { kind: 'consumer', attributes, traceparent }, work);
   }
-}
-
-/** The delivery with its body parsed. Throws `Poison` where it is not JSON of a bounded size. */
-function parsed(delivery: Delivery): Delivery {
-  try {
-    return { ...delivery, body: parseBody(delivery.bytes) };
-  } catch (error) {
-    throw new Poison(error instanceof Error ? error.message : 'not readable', { cause: error });
-  }
-}
-
-function toDelivery(message: JsMsg, decisions: Pick<Delivery, 'reject' | 'later'>): Delivery {
-  return {
-    body: undefined,
-    bytes: message.data,
-    subject: message.subject,
-    headers: readHeaders(message.headers),
-    seq: message.seq,
-    storedAtMs: message.time.getTime(),
-    deliveries: message.info.deliveryCount,
-    working: () => message.working(),
-    ...decisions,
-  };
 }
 
 function traceparentOf(delivery: Delivery): string {

@@ -1,6 +1,6 @@
 import type { JsMsg } from '@nats-io/jetstream';
 import { subjects, type ConsumerSpec } from '#libs/contracts';
-import { readHeaders } from '../headers.js';
+import { readMessageHeaders } from '../headers.js';
 import type { Messaging } from '../messaging.js';
 
 /** Headers of a dead letter; the body and the other headers are those of the message. */
@@ -21,8 +21,7 @@ export async function storeDeadLetter(
   message: JsMsg,
   reason: string,
 ): Promise<void> {
-  // What the server added or acts upon must not act again.
-  const own = Object.entries(readHeaders(message.headers)).filter(([name]) => !/^nats-/i.test(name));
+  const own = Object.entries(readMessageHeaders(message)).filter(([name]) => mayBeSent(name));
   await messaging.publishDurable({
     subject: subjects.deadLetter(spec.durable),
     // A stream that was made anew counts from 1 again: the time tells its messages from the old ones.
@@ -38,5 +37,8 @@ export async function storeDeadLetter(
     },
   });
 }
+
+/** What the server added or acts upon must not act again; a name that is none the client would refuse, with the letter. */
+const mayBeSent = (name: string): boolean => /^[!-9;-~]+$/.test(name) && !/^nats-/i.test(name);
 
 const oneLine = (text: string): string => text.replace(/\p{Cc}+/gu, ' ').slice(0, reason_chars_max);

@@ -1,12 +1,17 @@
-import type { JsMsg } from '@nats-io/jetstream';
 import type { Clock } from '#libs/clock';
+
+interface Held {
+  readonly bytes: Uint8Array;
+  /** Asks the server for more time. */
+  working(): void;
+}
 
 /**
  * The messages handed to this process and not yet settled. Asks the server for more time for each of them, so that a
  * slow handler or a long queue does not have its messages delivered twice.
  */
 export class HeldMessages {
-  private readonly held = new Set<JsMsg>();
+  private readonly held = new Set<Held>();
   private bytes = 0;
   private readonly stopped = new AbortController();
 
@@ -16,13 +21,13 @@ export class HeldMessages {
     private readonly isConnected: () => boolean,
   ) {}
 
-  add(message: JsMsg): void {
+  add(message: Held): void {
     this.held.add(message);
-    this.bytes += message.data.byteLength;
+    this.bytes += message.bytes.byteLength;
   }
 
-  remove(message: JsMsg): void {
-    if (this.held.delete(message)) this.bytes -= message.data.byteLength;
+  remove(message: Held): void {
+    if (this.held.delete(message)) this.bytes -= message.bytes.byteLength;
   }
 
   get byteLength(): number {

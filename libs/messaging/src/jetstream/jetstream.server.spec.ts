@@ -8,6 +8,7 @@ import type { Messaging } from '../messaging.js';
 import { provision } from '../provision.js';
 import type { TailedMessage } from '../tail.js';
 import { connected, recordingLogger, serve, signal } from '../testing/fleet.fixture.js';
+import { publishRaw } from '../testing/raw.publisher.js';
 import { Consume } from './consume.decorator.js';
 import type { ConsumerOptions } from './consumer-worker.js';
 import { deadLetterHeaders } from './dead-letters.js';
@@ -306,6 +307,26 @@ describe('batches', () => {
       [undefined, '{"n":1}'],
       [undefined, 'no JSON'],
     ]);
+  });
+
+  it('goes on behind a message with headers that no library sends', async () => {
+    const { stream, consumer } = await made();
+    await publishRaw(nats.url, `${stream.name}.x`, 'no: such\r\na name: with a blank\r\n', '{"n":1}');
+    await publish(stream, [{ n: 2 }]);
+    const seen: [number, number][] = [];
+    await consume({ spec: consumer, ...options }, (payload) => {
+      for (const delivery of batch(payload)) {
+        seen.push([numberOf(delivery), delivery.deliveries]);
+        if (delivery.headers['a name'] !== undefined) delivery.reject('not one of ours');
+      }
+    });
+    await settled(consumer);
+    expect(seen).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    const [letter] = await deadLettersOf(consumer, 1);
+    expect(Buffer.from(letter?.bytes ?? []).toString('utf8')).toBe('{"n":1}');
   });
 
   it('hands out at most `max` at a time, in order, and acknowledges them together', async () => {

@@ -15,9 +15,9 @@ export class Suspects {
   private readonly suspects = new Map<number, Suspect>();
   private lastSuccess_ms = -Infinity;
 
-  success(seqs: readonly number[], now_ms: number): void {
+  success(messages: readonly { readonly seq: number }[], now_ms: number): void {
     this.lastSuccess_ms = now_ms;
-    for (const seq of seqs) this.suspects.delete(seq);
+    if (this.suspects.size > 0) for (const { seq } of messages) this.suspects.delete(seq);
   }
 
   /** Whether the message, which failed alone, is to be given up. */

@@ -79,7 +79,7 @@ describe('suspects', () => {
     for (let time = 0; time < 50; time++) expect(suspects.failedAlone(1, time)).toBe(false);
     const verdicts = [];
     for (let time = 100; time < 110; time++) {
-      suspects.success([2], time);
+      suspects.success([{ seq: 2 }], time);
       verdicts.push(suspects.failedAlone(1, time + 0.5));
     }
     expect(verdicts.indexOf(true)).toBe(4);
@@ -88,10 +88,10 @@ describe('suspects', () => {
   it('are forgotten once they succeed', () => {
     const suspects = new Suspects();
     for (let time = 0; time < 4; time++) {
-      suspects.success([2], time);
+      suspects.success([{ seq: 2 }], time);
       suspects.failedAlone(1, time + 0.5);
     }
-    suspects.success([1], 10);
+    suspects.success([{ seq: 1 }], 10);
     expect(suspects.failedAlone(1, 11)).toBe(false);
   });
 });
