@@ -1,5 +1,5 @@
 import { type AllocationEventData, type EventTypeName, newId, type PublicJwk } from '#libs/contracts';
-import { encodeSignedEvent, type EventToEncode, type OutgoingMessage, SigningKey } from '#libs/messaging';
+import { encodeSignedEvents, type EventToEncode, type OutgoingMessage, SigningKey } from '#libs/messaging';
 
 interface Producer {
   readonly source: string;
@@ -14,12 +14,19 @@ type Told = {
 
 const tenants = 8;
 const people = ['user:ada', 'user:grace', 'user:edsger', 'user:barbara'];
-/** Signed at a time; the rest wait. */
-const parallel = 64;
+/** Made at a time; the rest wait. */
+const made_max = 4096;
+
+/** An event that has its number, and whose it is. */
+interface Made {
+  readonly producer: Producer;
+  readonly event: EventToEncode;
+}
 
 /**
  * Events as a busy fleet makes them: half from agents, half from the scheduler, a fifth of all by a person, some with a
- * reason in words. Each is signed by its producer and numbered, as in production.
+ * reason in words. Numbered by their producers, and signed by them as in production: one signature for as
+ * many as may share one, of those that a producer has waiting.
  */
 export class Workload {
   private readonly agents: readonly Producer[];
@@ -44,12 +51,12 @@ export class Workload {
 
   /** What must be recorded before events of the hosts are. */
   async registrations(): Promise<OutgoingMessage[]> {
-    return await Promise.all(
-      this.agents.map(async ({ source, incarnation, key }) => {
+    return await signed(
+      this.agents.map(({ source, incarnation, key }) => {
         const host = hostOf(source);
         const { kty, crv, x } = key.publicJwk;
         const data = { host, incarnation, reason: null, signingKey: { kty, crv, x } };
-        return await this.sign(this.scheduler, {
+        return numbered(this.scheduler, {
           ...{ type: 'tradefleet.host.registered', subjectId: host, data, actor: `host:${host}` },
         });
       }),
@@ -65,13 +72,13 @@ export class Workload {
   async next(count: number): Promise<OutgoingMessage[]> {
     const messages: OutgoingMessage[] = [];
     while (messages.length < count) {
-      const size = Math.min(parallel, count - messages.length);
-      messages.push(...(await Promise.all(Array.from({ length: size }, async () => await this.one()))));
+      const size = Math.min(made_max, count - messages.length);
+      messages.push(...(await signed(Array.from({ length: size }, () => this.one()))));
     }
     return messages;
   }
 
-  private async one(): Promise<OutgoingMessage> {
+  private one(): Made {
     const n = (this.made += 1);
     const agent = this.agents[n % this.agents.length];
     const host = agent === undefined ? 'host' : hostOf(agent.source);
@@ -86,37 +93,51 @@ export class Workload {
     };
     const about = { subjectId: allocation.allocation, data: allocation };
     if (n % 2 === 0 && agent !== undefined)
-      return await this.sign(agent, {
+      return numbered(agent, {
         ...about,
         ...{ type: n % 4 === 0 ? 'tradefleet.allocation.running' : 'tradefleet.allocation.starting' },
         actor: `host:${host}`,
       });
     switch (n % 10) {
       case 1:
-        return await this.sign(this.scheduler, {
+        return numbered(this.scheduler, {
           ...{ type: 'tradefleet.operation.accepted', subjectId: operation, actor: person },
           data: { operation, kind: 'bots.start', state: 'running', total: 1, failed: 0 },
         });
       case 3:
-        return await this.sign(this.scheduler, {
+        return numbered(this.scheduler, {
           ...{ type: 'tradefleet.bot.stop-requested', subjectId: bot, actor: person },
           data: { tenant, bot, account, generation: 2, operation, reason: 'taken down for maintenance' },
         });
       default:
-        return await this.sign(this.scheduler, {
+        return numbered(this.scheduler, {
           ...{ type: 'tradefleet.allocation.placed', actor: 'service:scheduler' },
           ...{ ...about, data: { ...allocation, state: 'placed' } },
         });
     }
   }
+}
 
-  private async sign(producer: Producer, told: Told): Promise<OutgoingMessage> {
-    const { source, incarnation, key } = producer;
-    const wall_ms = Date.now();
-    const numbered = { source, incarnation, sequence: (producer.sequence += 1) };
-    const event = { ...told, ...numbered, id: newId(wall_ms), time: new Date(wall_ms).toISOString() };
-    return await encodeSignedEvent(event as EventToEncode, key);
+function numbered(producer: Producer, told: Told): Made {
+  const { source, incarnation } = producer;
+  const wall_ms = Date.now();
+  const number = { source, incarnation, sequence: (producer.sequence += 1) };
+  const event = { ...told, ...number, id: newId(wall_ms), time: new Date(wall_ms).toISOString() };
+  return { producer, event };
+}
+
+/** In their order; those of each producer by what signs them in production. */
+async function signed(made: readonly Made[]): Promise<OutgoingMessage[]> {
+  const messages = new Map<EventToEncode, OutgoingMessage>();
+  for (const producer of new Set(made.map((one) => one.producer))) {
+    const events = made.flatMap((one) => (one.producer === producer ? one.event : []));
+    const encoded = await encodeSignedEvents(events, producer.key);
+    for (const [index, event] of events.entries()) {
+      const message = encoded[index];
+      if (message !== undefined) messages.set(event, message);
+    }
   }
+  return made.flatMap(({ event }) => messages.get(event) ?? []);
 }
 
 const hostOf = (source: string): string => source.slice('/agent/'.length);

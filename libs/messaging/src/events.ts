@@ -15,7 +15,8 @@ import type { OutgoingMessage } from './durable-publisher.js';
 import { header, type Headers } from './headers.js';
 import { encodeJson } from './json-body.js';
 import { Poison, type Delivery } from './jetstream/delivery.js';
-import { verifySignature } from './signing/signature.js';
+import { events_per_signature_max, signBatch } from './signing/batch-signature.js';
+import { verifyEventSignature } from './signing/signature.js';
 import type { SigningKey } from './signing/signing-key.js';
 
 const specversion = '1.0';
@@ -39,28 +40,64 @@ export interface EventToEncode<T extends EventTypeName = EventTypeName> {
 }
 
 /** The message of an event: CloudEvents 1.0, binary mode. Throws a `ZodError` for attributes or data that do not fit. */
-export function encodeEvent<T extends EventTypeName>(event: EventToEncode<T>): OutgoingMessage {
-  const { entity, what } = eventTypeParts(event.type);
-  const attributes = attributesOf(event, entity);
-  return {
-    subject: subjects.event(entity, event.subjectId, what),
-    messageId: event.id,
-    body: encodeJson(eventTypes[event.type].data.parse(event.data)),
-    headers: toHeaders(attributes),
-  };
-}
+export const encodeEvent = <T extends EventTypeName>(event: EventToEncode<T>): OutgoingMessage =>
+  encode(event).message;
 
 /** As `encodeEvent`, with the producer's signature over every attribute and the body. */
 export async function encodeSignedEvent<T extends EventTypeName>(
   event: EventToEncode<T>,
   signer: SigningKey,
 ): Promise<OutgoingMessage> {
-  const message = encodeEvent(event);
-  const attributes = attributesOf(event, eventTypeParts(event.type).entity);
-  const body = typeof message.body === 'string' ? Buffer.from(message.body, 'utf8') : message.body;
-  const signature = await signer.sign(eventSigningInput(attributes, body));
-  return { ...message, headers: { ...message.headers, [eventHeaders.signature]: signature } };
+  const { message, input } = encode(event);
+  return withSignature(message, await signer.sign(input));
 }
+
+/**
+ * As `encodeSignedEvent`, for events that are published together: one signature for up to 64 of them, in their order, of
+ * which each message carries what it needs to be verified alone.
+ */
+export async function encodeSignedEvents(
+  events: readonly EventToEncode[],
+  signer: SigningKey,
+): Promise<OutgoingMessage[]> {
+  const encoded = events.map(encode);
+  const batches: Promise<string[]>[] = [];
+  for (let from = 0; from < encoded.length; from += events_per_signature_max) {
+    const batch = encoded.slice(from, from + events_per_signature_max);
+    batches.push(
+      signBatch(
+        batch.map(({ input }) => input),
+        signer,
+      ),
+    );
+  }
+  const signatures = (await Promise.all(batches)).flat();
+  return encoded.map(({ message }, index) => withSignature(message, signatures[index] ?? ''));
+}
+
+interface Encoded {
+  readonly message: OutgoingMessage;
+  /** What its signature covers. */
+  readonly input: Uint8Array;
+}
+
+function encode(event: EventToEncode): Encoded {
+  const { entity, what } = eventTypeParts(event.type);
+  const attributes = attributesOf(event, entity);
+  const body = encodeJson(eventTypes[event.type].data.parse(event.data));
+  const message = {
+    subject: subjects.event(entity, event.subjectId, what),
+    messageId: event.id,
+    body,
+    headers: toHeaders(attributes),
+  };
+  return { message, input: eventSigningInput(attributes, body) };
+}
+
+const withSignature = (message: OutgoingMessage, signature: string): OutgoingMessage => ({
+  ...message,
+  headers: { ...message.headers, [eventHeaders.signature]: signature },
+});
 
 /** An event as it was received, checked. `type` tells what `data` is. */
 export type DecodedEvent = {
@@ -135,7 +172,7 @@ export async function verifyEvent(
     );
   }
   const signature = header(delivery.headers, eventHeaders.signature);
-  await verifySignature(eventSigningInput(attributes, delivery.bytes), signature, keys);
+  await verifyEventSignature(eventSigningInput(attributes, delivery.bytes), signature, keys);
 }
 
 function attributesOf(event: EventToEncode, entity: string): EventAttributes {

@@ -40,7 +40,8 @@ export { Api, Request, type HandlerOptions } from './request-reply/request.decor
 export { RequestContext, SignedReply } from './request-reply/request-context.js';
 export { RequestReplyServer, type RequestReplyOptions } from './request-reply/request-reply.server.js';
 export { SealingKey, seal } from './signing/sealing-key.js';
-export { verifySignature } from './signing/signature.js';
+export { events_per_signature_max } from './signing/batch-signature.js';
+export { isOfVerifiedBatch, verifyEventSignature, verifySignature } from './signing/signature.js';
 export { SigningKey } from './signing/signing-key.js';
 export { signToken, verifyToken, type TokenOptions, type VerifyTokenOptions } from './signing/token.js';
 export type { StopTail, TailedMessage, TailHandler, TailOptions } from './tail.js';

@@ -2,8 +2,9 @@ import type { Clock } from '#libs/clock';
 import type { EventData, EventTypeName } from '#libs/contracts';
 import {
   ConfirmationLoop,
-  encodeSignedEvent,
+  encodeSignedEvents,
   type AskWatermark,
+  type EventToEncode,
   type Messaging,
   type OutgoingMessage,
   type SigningKey,
@@ -35,8 +36,8 @@ export interface SpoolPublisherParts {
 
 /**
  * Brings a spool to the broker, sign, publish, mark, and asks the audit service what need not be kept any more. A crash
- * in between publishes again under the same id, which the stream stores once. Ed25519 signs the same bytes the same way,
- * so a repeated event is the same message to the bit.
+ * in between publishes again under the same id, which the stream stores once. An event that is published again is the
+ * same but for its signature, which it may then share with others.
  */
 export class SpoolPublisher {
   readonly #stop = new AbortController();
@@ -102,7 +103,7 @@ export class SpoolPublisher {
     try {
       const events = spool.next(batch_max);
       if (events.length === 0) return 'empty';
-      const messages = await Promise.all(events.map(async (event) => await this.#encode(event)));
+      const messages = await this.#encode(events);
       const outcomes = await messaging().publishDurableAll(messages, { window });
       const stored = events.filter((_, index) => outcomes[index]?.ok === true);
       // With a full disk it stays to be published: under the same id, which the stream stores once.
@@ -117,26 +118,27 @@ export class SpoolPublisher {
     }
   }
 
-  async #encode(event: SpooledEvent): Promise<OutgoingMessage> {
+  async #encode(events: readonly SpooledEvent[]): Promise<OutgoingMessage[]> {
     const { source, signingKey } = this.parts;
-    const message = await encodeSignedEvent(
-      {
-        type: event.type,
-        subjectId: event.subjectId,
-        // Parsed by the catalogue's schema of its type when it was appended, and again when it is encoded.
-        data: event.data as EventData<EventTypeName>,
-        actor: event.actor,
-        ...(event.traceparent === null ? {} : { traceparent: event.traceparent }),
-        time: event.time,
-        id: event.id,
-        source,
-        incarnation: event.incarnation,
-        sequence: event.sequence,
-      },
-      signingKey,
-    );
+    const told = events.map((event): EventToEncode => ({
+      type: event.type,
+      subjectId: event.subjectId,
+      // Parsed by the catalogue's schema of its type when it was appended, and again when it is encoded.
+      data: event.data as EventData<EventTypeName>,
+      actor: event.actor,
+      ...(event.traceparent === null ? {} : { traceparent: event.traceparent }),
+      time: event.time,
+      id: event.id,
+      source,
+      incarnation: event.incarnation,
+      sequence: event.sequence,
+    }));
+    const messages = await encodeSignedEvents(told, signingKey);
     // Within its window a stream stores a message id once, also one of what it has lost since.
-    return event.refills === 0 ? message : { ...message, messageId: `${message.messageId}.${event.refills}` };
+    return messages.map((message, index) => {
+      const refills = events[index]?.refills ?? 0;
+      return refills === 0 ? message : { ...message, messageId: `${message.messageId}.${refills}` };
+    });
   }
 
   #gauge() {

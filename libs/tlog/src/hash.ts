@@ -3,7 +3,6 @@ import { createHash, hash } from 'node:crypto';
 /** Length of every hash of the log: SHA-256. */
 export const hash_bytes = 32;
 
-const leafPrefix = Buffer.of(0);
 const node_bytes = 1 + 2 * hash_bytes;
 
 /** Root of the log without a record (RFC 6962, section 2.1). */
@@ -13,7 +12,10 @@ export const emptyRoot: Buffer = createHash('sha256').digest();
 export function leafHash(line: Uint8Array | string): Buffer {
   // In UTF-8 this character is the prefix; for a short text one call takes half the time of an object.
   if (typeof line === 'string') return hash('sha256', `\0${line}`, 'buffer');
-  return createHash('sha256').update(leafPrefix).update(line).digest();
+  const input = Buffer.allocUnsafe(1 + line.length);
+  input[0] = 0;
+  input.set(line, 1);
+  return hash('sha256', input, 'buffer');
 }
 
 /** Hash of two subtrees, the left one first. */

@@ -119,9 +119,9 @@ export class OutboxProducer implements EventProducer {
     const ports = eventRelayPorts({ messaging, signingKey, source: this.source, clock, logger });
     return {
       ...ports,
-      finish: async (event) => {
-        this.remember(event);
-        return await ports.finish(event);
+      finish: async (events) => {
+        for (const event of events) this.remember(event);
+        return await ports.finish(events);
       },
       confirmation: (kept) =>
         ports.confirmation({

@@ -1,6 +1,6 @@
 import type { Clock } from '#libs/clock';
 import { subjects } from '#libs/contracts';
-import { encodeSignedEvent, type EventToEncode } from '../events.js';
+import { encodeSignedEvents, type EventToEncode } from '../events.js';
 import type { Messaging } from '../messaging.js';
 import type { SigningKey } from '../signing/signing-key.js';
 import { askWatermark, type AskWatermark } from './ask-watermark.js';
@@ -23,8 +23,8 @@ export function eventRelayPorts({ messaging, signingKey, source, clock, logger, 
   const asked = ask ?? askWatermark(() => messaging, subjects.internal('audit', 'watermark'), signingKey);
   return {
     // The outbox has checked the data against the catalogue when the event was written.
-    finish: async (event: Omit<EventToEncode, 'data'> & { readonly data: unknown }) =>
-      await encodeSignedEvent(event as EventToEncode, signingKey),
+    finish: async (events: readonly (Omit<EventToEncode, 'data'> & { readonly data: unknown })[]) =>
+      await encodeSignedEvents(events as readonly EventToEncode[], signingKey),
     publish: async (messages: Parameters<Messaging['publishDurableAll']>[0]) =>
       await messaging.publishDurableAll(messages),
     onReachable: (listener: () => void) => messaging.onConnected(listener),

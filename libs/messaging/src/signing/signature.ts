@@ -1,9 +1,12 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { importJWK } from 'jose/key/import';
 import type { CryptoKey } from 'jose';
-import { ProblemError, type PublicJwk } from '#libs/contracts';
+import { eventLeafInput, ProblemError, type PublicJwk } from '#libs/contracts';
+import { leafHash } from '#libs/tlog';
+import { isOfBatch, readBatchSignature, type BatchSignature } from './batch-signature.js';
 import { isSigned } from './detached-jws.js';
 import { signatureAlgorithm, signatureType } from './signing-key.js';
+import { VerifiedBatches } from './verified-batches.js';
 
 const signature_chars_max = 1024;
 const imported_max = 4096;
@@ -52,19 +55,78 @@ export async function verifySignature(
 ): Promise<void> {
   if (signature === undefined || signature === '')
     throw new ProblemError('bad_signature', 'Sign the message with the registered key: it has no signature.');
-  const [header = '', payload, value = '', ...more] = signature.split('.', 4);
+  const kid = kidOf(signature);
+  for (const key of candidates(keys, kid)) if (await isSignedBy(bytes, signature, key)) return;
+  throw isFalse();
+}
+
+/**
+ * As `verifySignature`, of an event: the signature may be over a batch of events, and shows that this one is among them.
+ * @param input `eventSigningInput` of the event
+ */
+export async function verifyEventSignature(
+  input: Uint8Array,
+  signature: string | undefined,
+  keys: PublicJwk | readonly PublicJwk[],
+): Promise<void> {
+  if (signature === undefined || !isOfBatch(signature)) {
+    await verifySignature(input, signature, keys);
+    return;
+  }
+  const batch = readBatch(signature);
+  const leaf = leafHash(eventLeafInput(batch.salt, input));
+  for (const key of candidates(keys, kidOf(batch.jws)))
+    if (await verifiedBatches.shows(leaf, batch, key)) return;
+  throw isFalse();
+}
+
+/**
+ * Whether the event is of a batch of which one of the keys is known to have signed it. Answers at once: false also where
+ * `verifyEventSignature` would have to find out.
+ */
+export function isOfVerifiedBatch(
+  input: Uint8Array,
+  signature: string | undefined,
+  keys: readonly PublicJwk[],
+): boolean {
+  if (signature === undefined || !isOfBatch(signature) || signature.length > signature_chars_max)
+    return false;
+  const batch = readBatchSignature(signature);
+  if (batch === null) return false;
+  for (const key of keys) {
+    const tree = verifiedBatches.known(batch, key);
+    if (tree !== null)
+      return tree.shows(batch.index, leafHash(eventLeafInput(batch.salt, input)), batch.path);
+  }
+  return false;
+}
+
+const verifiedBatches = new VerifiedBatches(isSignedBy);
+
+function readBatch(signature: string): BatchSignature {
+  const read = signature.length > signature_chars_max ? null : readBatchSignature(signature);
+  if (read !== null) return read;
+  throw new ProblemError(
+    'bad_signature',
+    'Send the signature of an event of a batch as <detached JWS>~<index>~<size>~<salt>~<path>.',
+  );
+}
+
+/** The key that a detached JWS names; undefined: none. Throws `bad_signature` for one that is not of our kind. */
+function kidOf(signature: string): string | undefined {
+  const [header = '', payload, , ...more] = signature.split('.', 4);
   const read = payload === '' && more.length === 0 ? readHeader(signature, header) : null;
   if (read === null)
     throw new ProblemError('bad_signature', 'Send the signature as a detached JWS: <header>..<signature>.');
-  if (isOurs(read))
-    for (const jwk of candidates(keys, read.kid)) {
-      if (await isSignedBy(jwk, header, bytes, value)) return;
-    }
-  throw new ProblemError(
+  if (!isOurs(read)) throw isFalse();
+  return read.kid;
+}
+
+const isFalse = (): ProblemError =>
+  new ProblemError(
     'bad_signature',
     'Sign the message, unchanged, with the registered key: the signature does not verify.',
   );
-}
 
 interface Header {
   readonly alg: unknown;
@@ -81,14 +143,10 @@ const isOurs = ({ alg, typ, members }: Header): boolean =>
   members.every((member) => ['alg', 'typ', 'kid'].includes(member));
 
 /** False for whatever is wrong with key or signature: any failure means, not by this key. */
-async function isSignedBy(
-  jwk: PublicJwk,
-  header: string,
-  bytes: Uint8Array,
-  value: string,
-): Promise<boolean> {
+async function isSignedBy(bytes: Uint8Array, signature: string, key: PublicJwk): Promise<boolean> {
+  const [header = '', , value = ''] = signature.split('.', 3);
   try {
-    return await isSigned(header, bytes, value, publicKeyObject(jwk));
+    return await isSigned(header, bytes, value, publicKeyObject(key));
   } catch {
     return false;
   }

@@ -171,7 +171,7 @@ export class OutboxRelay {
         )
       : [];
     if (rows.length > 0) {
-      const encoded = await Promise.all(rows.map(async (row) => await this.finish(row)));
+      const encoded = await this.finish(rows);
       this.requireRight();
       const outcomes = await this.ports.publish(encoded);
       const stored = rows.filter((_, index) => outcomes[index]?.ok === true).map((row) => row.id);
@@ -234,15 +234,20 @@ export class OutboxRelay {
     this.published += ids.length;
   }
 
-  private async finish(row: WaitingEvent): Promise<RelayMessage> {
-    const { event, sequence, incarnation, messageId: id, body, refills } = row;
+  private async finish(rows: readonly WaitingEvent[]): Promise<RelayMessage[]> {
     const { source } = this.options;
-    const data: unknown = JSON.parse(body);
-    // `Outbox.events` paired type and data by the catalogue before the row was written.
-    const numbered = { ...event, source, incarnation, id, sequence, data } as RelayEvent;
-    const message = await this.ports.finish(numbered);
+    const events = rows.map(({ event, sequence, incarnation, messageId: id, body }) => {
+      const data: unknown = JSON.parse(body);
+      // `Outbox.events` paired type and data by the catalogue before the row was written.
+      return { ...event, source, incarnation, id, sequence, data } as RelayEvent;
+    });
+    const messages = await this.ports.finish(events);
+    if (messages.length !== rows.length) throw new Error('Not every event became a message.');
     // Within its window a stream stores a message id once, also one of what it has lost since.
-    return refills === 0 ? message : { ...message, messageId: `${message.messageId}.${refills}` };
+    return messages.map((message, index) => {
+      const refills = rows[index]?.refills ?? 0;
+      return refills === 0 ? message : { ...message, messageId: `${message.messageId}.${refills}` };
+    });
   }
 
   /** Once a minute, until nothing old is left or a batch of work waits. */

@@ -19,7 +19,7 @@ interface NumberedEvent extends Omit<StoredEvent, 'type'> {
   readonly sequence: number;
 }
 
-/** An event with everything that is needed to encode and sign it, as `encodeSignedEvent` of messaging takes it. */
+/** An event with everything that is needed to encode and sign it, as `encodeSignedEvents` of messaging takes it. */
 export type RelayEvent = {
   [T in EventTypeName]: NumberedEvent & { readonly type: T; readonly data: EventData<T> };
 }[EventTypeName];
@@ -29,8 +29,11 @@ export type SendOutcome = { readonly ok: true } | { readonly ok: false; readonly
 
 /** What the relay needs of the world; given from outside, so that persistence knows neither NATS nor keys. */
 export interface RelayPorts {
-  /** Encodes (and signs) an event. It has been checked against the catalogue when it was written. */
-  readonly finish: (event: RelayEvent) => Promise<RelayMessage>;
+  /**
+   * Encodes (and signs) the events of a pass, so that they may share signatures; a message for each, in their order.
+   * They have been checked against the catalogue when they were written.
+   */
+  readonly finish: (events: readonly RelayEvent[]) => Promise<readonly RelayMessage[]>;
   /** Publishes in order, nothing after a failure; one outcome a message, in the same order: durably stored, or not. */
   readonly publish: (messages: readonly RelayMessage[]) => Promise<readonly { readonly ok: boolean }[]>;
   /**

@@ -89,12 +89,13 @@ export class OutboxDatabase {
 }
 
 /** Encodes as plainly as a spec needs: number and incarnation in the headers. */
-const finish: RelayPorts['finish'] = async ({ type, subjectId, id, sequence, incarnation, data, time }) => ({
-  subject: `spec.${type}.${subjectId}`,
-  messageId: id,
-  body: JSON.stringify(data),
-  headers: { sequence: String(sequence), incarnation, time },
-});
+const finish: RelayPorts['finish'] = async (events) =>
+  events.map(({ type, subjectId, id, sequence, incarnation, data, time }) => ({
+    subject: `spec.${type}.${subjectId}`,
+    messageId: id,
+    body: JSON.stringify(data),
+    headers: { sequence: String(sequence), incarnation, time },
+  }));
 
 export function anEvent(): NewEvent {
   const operation = newId();

@@ -31,13 +31,17 @@ export type Classified =
   /** Its sender is not known yet: to be handed out again after so long. */
   | { readonly kind: 'later'; readonly delay_ms: number };
 
-/** What is known of a delivery when it has been read, and who sent it looked at. */
-interface Read {
+/** What is known of a delivery when it has been read. */
+interface Looked {
   readonly delivery: Delivery;
   /** Null where they cannot be read. */
   readonly attributes: EventAttributes | null;
   readonly event: DecodedEvent | null;
   readonly fault: Fault | null;
+}
+
+/** And who sent it looked at. */
+interface Read extends Looked {
   readonly signature: SignatureVerdict;
 }
 
@@ -90,17 +94,16 @@ export class Classifier {
 
   /** Registrations first: the same batch may hold the first events of their hosts. */
   private async readAll(deliveries: readonly Delivery[]): Promise<Read[]> {
-    const isFirst = ({ headers }: Delivery): boolean => header(headers, eventHeaders.type) === registered;
-    const first = new Map<Delivery, Read>();
-    const read = async (delivery: Delivery) => await this.read(delivery);
-    for (const one of await Promise.all(deliveries.filter(isFirst).map(read))) {
-      first.set(one.delivery, one);
-      await this.learn(one);
-    }
-    return await Promise.all(deliveries.map(async (one) => first.get(one) ?? (await read(one))));
+    const looked = deliveries.map((delivery) => this.look(delivery));
+    const isFirst = ({ event }: Looked): boolean => event?.type === registered;
+    const first = await this.signed(looked.filter(isFirst));
+    for (const one of first) await this.learn(one);
+    const others = (await this.signed(looked.filter((one) => !isFirst(one)))).values();
+    const registrations = first.values();
+    return looked.flatMap((one) => (isFirst(one) ? registrations : others).next().value ?? []);
   }
 
-  private async read(delivery: Delivery): Promise<Read> {
+  private look(delivery: Delivery): Looked {
     let attributes: EventAttributes | null = null;
     let event: DecodedEvent | null = null;
     let fault: Fault | null = null;
@@ -115,8 +118,19 @@ export class Classifier {
     if (attributes !== null && event !== null)
       fault ??=
         faultOfProducer(event) ?? faultOfId(attributes) ?? faultOfClock(attributes, this.clock.wallMs());
-    const signature = attributes === null ? 'bad' : await this.signatures.ofEvent(attributes, delivery);
-    return { delivery, attributes, event, fault, signature };
+    return { delivery, attributes, event, fault };
+  }
+
+  /** With what their signatures are worth; that of what has no attributes is over nothing. */
+  private async signed(looked: readonly Looked[]): Promise<Read[]> {
+    const toCheck = looked.flatMap(({ attributes, delivery }) =>
+      attributes === null ? [] : { attributes, delivery },
+    );
+    const verdicts = (await this.signatures.ofEvents(toCheck)).values();
+    return looked.map((one) => ({
+      ...one,
+      signature: one.attributes === null ? 'bad' : (verdicts.next().value ?? 'bad'),
+    }));
   }
 
   private async learn({ event, fault, signature }: Read): Promise<void> {
@@ -195,7 +209,8 @@ function toRecorded(
   const { severity, retention } = eventTypes[type];
   const { id, source, incarnation, sequence, subject, actor, time, traceparent = null } = attributes;
   const signature = header(delivery.headers, eventHeaders.signature) ?? null;
-  const data = Buffer.from(delivery.bytes).toString('utf8');
+  const { buffer, byteOffset, byteLength } = delivery.bytes;
+  const data = Buffer.from(buffer, byteOffset, byteLength).toString('utf8');
   return {
     message: toMessage(delivery),
     record: {

@@ -37,15 +37,13 @@ export class HostKeys {
 
   /** Null when nothing has registered the host yet. @param again asks the database, unless it was asked just now */
   async of(host: string, incarnation: string, again = false): Promise<KeysOfIncarnation | null> {
-    const known = await this.known(host, again);
-    const [newest] = known.registrations;
-    if (newest === undefined) return null;
-    const own = known.registrations.filter((registration) => registration.incarnation === incarnation);
-    const present = distinct([newest, ...own].map(({ key }) => key));
-    // An incarnation that registered has its key; the ones before must not speak for it.
-    if (own.length > 0) return { present, earlier: [] };
-    const all = distinct(known.registrations.map(({ key }) => key));
-    return { present, earlier: all.filter((key) => !present.some(({ x }) => x === key.x)) };
+    return keysOf(await this.known(host, again), incarnation);
+  }
+
+  /** As `of`, from memory: null also where the database would have to be asked. */
+  ofMemory(host: string, incarnation: string): KeysOfIncarnation | null {
+    const known = this.hosts.get(host);
+    return known === undefined ? null : keysOf(known, incarnation);
   }
 
   async isKnown(source: string, incarnation: string): Promise<boolean> {
@@ -82,6 +80,17 @@ export class HostKeys {
     if (this.hosts.size > hosts_max && oldest !== undefined) this.hosts.delete(oldest);
     return known;
   }
+}
+
+function keysOf({ registrations }: Known, incarnation: string): KeysOfIncarnation | null {
+  const [newest] = registrations;
+  if (newest === undefined) return null;
+  const own = registrations.filter((registration) => registration.incarnation === incarnation);
+  const present = distinct([newest, ...own].map(({ key }) => key));
+  // An incarnation that registered has its key; the ones before must not speak for it.
+  if (own.length > 0) return { present, earlier: [] };
+  const all = distinct(registrations.map(({ key }) => key));
+  return { present, earlier: all.filter((key) => !present.some(({ x }) => x === key.x)) };
 }
 
 const newestFirst = (registrations: readonly Registration[]): Registration[] =>

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { recordLine, type LogRecord, type QuarantineCode } from '#libs/contracts';
+import { eventHeaders, recordLine, type LogRecord, type QuarantineCode } from '#libs/contracts';
 import type { Delivery } from '#libs/messaging';
 import { leafHash } from '#libs/tlog';
 
@@ -35,7 +35,10 @@ export interface Leaf extends RecordedEvent {
 /** A message for `audit.quarantine`. */
 export interface QuarantinedMessage {
   readonly message: ReceivedMessage;
-  /** SHA-256 of subject, headers and body: the same message has the same, also when it is published again. */
+  /**
+   * SHA-256 of subject, headers and body: the same message has the same, also when it is published again. Then it has
+   * another signature; so that stands in it only where it is good, which is when nobody publishes it again.
+   */
   readonly digest: Buffer;
   readonly code: QuarantineCode;
   /** Quotes nothing of the data. */
@@ -60,20 +63,22 @@ export const toMessage = ({ seq, subject, headers, bytes }: Delivery): ReceivedM
 });
 
 export function quarantined(message: ReceivedMessage, cause: QuarantineCause): QuarantinedMessage {
+  const { code, source = null, place = null } = cause;
+  const isOwn = place === null ? isOwnUnsigned : isOwnHeader;
+  const headers = Object.entries(message.headers).filter(([name]) => isOwn(name));
   const digest = createHash('sha256')
-    .update(JSON.stringify([message.subject, ownHeaders(message)]))
+    .update(JSON.stringify([message.subject, headers.sort()]))
     .update('\n')
     .update(message.bytes)
     .digest();
-  const { code, source = null, place = null } = cause;
   return { message, digest, code, reason: cause.reason.slice(0, reason_chars_max), source, place };
 }
 
-/** Those of the message, without those of its way: it may be published again under another message id. */
-const ownHeaders = ({ headers }: ReceivedMessage): [string, string][] =>
-  Object.entries(headers)
-    .filter(([name]) => !/^nats-/i.test(name))
-    .sort();
+/** Of the message, and not of its way: it may be published again under another message id. */
+const isOwnHeader = (name: string): boolean => !/^nats-/i.test(name);
+
+const isOwnUnsigned = (name: string): boolean =>
+  isOwnHeader(name) && name.toLowerCase() !== eventHeaders.signature;
 
 /** As `quarantined`, for an event that was recognised as its producer's. */
 export const refusedEvent = (

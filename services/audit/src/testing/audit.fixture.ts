@@ -10,6 +10,7 @@ import {
 import {
   connectMessaging,
   encodeSignedEvent,
+  encodeSignedEvents,
   natsPermissions,
   natsServerConfig,
   natsUserName,
@@ -111,9 +112,8 @@ export class AuditFixture {
 
   /** Publishes under a message id of its own each time, so that the stream takes the same event again. */
   async publish(...events: AllocationEvent[]): Promise<void> {
-    const messages = await Promise.all(
-      events.map(async (event) => ({ ...(await this.signed(event)), messageId: newId() })),
-    );
+    const signed = await encodeSignedEvents(events, this.schedulerKey);
+    const messages = signed.map((message) => ({ ...message, messageId: newId() }));
     const outcomes = await this.messaging.publishDurableAll(messages);
     if (outcomes.some((outcome) => !outcome.ok)) throw new Error('the stream did not take all events');
   }

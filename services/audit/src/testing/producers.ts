@@ -1,5 +1,11 @@
 import { newId, type EventAttributes, type EventData, type EventTypeName } from '#libs/contracts';
-import { encodeSignedEvent, SigningKey, type EventToEncode, type OutgoingMessage } from '#libs/messaging';
+import {
+  encodeSignedEvent,
+  encodeSignedEvents,
+  SigningKey,
+  type EventToEncode,
+  type OutgoingMessage,
+} from '#libs/messaging';
 import { anAllocationEvent, uniqueName } from '#libs/testing';
 
 type Attributes = Partial<Omit<EventAttributes, 'type' | 'subject'>>;
@@ -20,30 +26,42 @@ export class SpecProducer {
     data: EventData<T>,
     attributes: Attributes = {},
   ): Promise<OutgoingMessage> {
+    return await encodeSignedEvent(this.numbered(type, subjectId, data, attributes), this.key);
+  }
+
+  /** Takes the next number, unless one is asked for. */
+  numbered<T extends EventTypeName>(
+    type: T,
+    subjectId: string,
+    data: EventData<T>,
+    attributes: Attributes = {},
+  ): EventToEncode<T> {
     const time = attributes.time ?? new Date().toISOString();
-    const event: EventToEncode<T> = {
+    return {
       ...{ type, subjectId, data, actor: 'service:spec' },
       ...{ time, id: newId(Date.parse(time)), source: this.source, incarnation: this.incarnation },
-      // A number of its own is given where none is asked for.
       sequence: attributes.sequence ?? (this.sequence += 1),
       ...attributes,
     };
-    return await encodeSignedEvent(event, this.key);
   }
 
   /** The next event of its kind: of a host that a bot runs, of a service that one is placed. */
   async next(attributes: Attributes = {}, host = this.host): Promise<OutgoingMessage> {
+    return await encodeSignedEvent(this.nextNumbered(attributes, host), this.key);
+  }
+
+  nextNumbered(attributes: Attributes = {}, host = this.host): EventToEncode {
     const type = this.source.startsWith('/agent/')
       ? ('tradefleet.allocation.running' as const)
       : ('tradefleet.allocation.placed' as const);
     const data = anAllocationEvent({ host });
-    return await this.event(type, data.allocation, data, attributes);
+    return this.numbered(type, data.allocation, data, attributes);
   }
 
+  /** The next ones, signed together as whoever publishes them does. */
   async many(count: number): Promise<OutgoingMessage[]> {
-    const messages: OutgoingMessage[] = [];
-    for (let made = 0; made < count; made += 1) messages.push(await this.next());
-    return messages;
+    const events = Array.from({ length: count }, () => this.nextNumbered());
+    return await encodeSignedEvents(events, this.key);
   }
 
   /** The same producer after a restart. */

@@ -1,0 +1,76 @@
+import { eventBatchSigningInput, type PublicJwk } from '#libs/contracts';
+import { inclusionRoot, ShownTree } from '#libs/tlog';
+import type { BatchSignature } from './batch-signature.js';
+
+/** Whether the key made the detached JWS over exactly these bytes. Never throws for a signature that is false. */
+export type VerifyJws = (bytes: Uint8Array, jws: string, key: PublicJwk) => Promise<boolean>;
+
+/** Batches remembered; the one not met for longest goes first. At most 5 KB each. */
+const batches_max = 512;
+
+/**
+ * Batches whose signature was verified, so that it is verified once for all their events. Only what is good is
+ * remembered, under key, signature and size: whoever sends false ones makes us verify each of them, as with single
+ * signatures, and pushes nothing out. Of those begun at the same time the first verifies for all.
+ */
+export class VerifiedBatches {
+  /** The one met last stands last. */
+  private readonly good = new Map<string, ShownTree>();
+  /** As many as callers wait for. */
+  private readonly underWay = new Map<string, Promise<ShownTree | null>>();
+
+  constructor(
+    private readonly verify: VerifyJws,
+    private readonly max = batches_max,
+  ) {}
+
+  /** Whether a batch that the key has signed has this leaf at the place that the signature names. */
+  async shows(leaf: Buffer, signature: BatchSignature, key: PublicJwk): Promise<boolean> {
+    // One signature is good for one root alone, so a path that leads to another is false.
+    const tree = this.known(signature, key) ?? (await this.verified(leaf, signature, key));
+    return tree?.shows(signature.index, leaf, signature.path) ?? false;
+  }
+
+  /** The tree that the key is known to have signed; null: that would have to be found out. */
+  known({ jws, size }: BatchSignature, key: PublicJwk): ShownTree | null {
+    const id = idOf(jws, size, key);
+    const tree = this.good.get(id);
+    if (tree === undefined) return null;
+    this.good.delete(id);
+    this.good.set(id, tree);
+    return tree;
+  }
+
+  private async verified(
+    leaf: Buffer,
+    { jws, index, size, path }: BatchSignature,
+    key: PublicJwk,
+  ): Promise<ShownTree | null> {
+    const root = inclusionRoot({ position: index, size, leaf, proof: path });
+    if (root === null) return null;
+    const id = idOf(jws, size, key);
+    const claim = `${id} ${root.toString('base64')}`;
+    const begun = this.underWay.get(claim);
+    if (begun !== undefined) return await begun;
+    const verifying = this.verifyRoot(id, { jws, size, root }, key).finally(() =>
+      this.underWay.delete(claim),
+    );
+    this.underWay.set(claim, verifying);
+    return await verifying;
+  }
+
+  private async verifyRoot(
+    id: string,
+    { jws, size, root }: Pick<BatchSignature, 'jws' | 'size'> & { readonly root: Buffer },
+    key: PublicJwk,
+  ): Promise<ShownTree | null> {
+    if (!(await this.verify(eventBatchSigningInput(size, root), jws, key))) return null;
+    const tree = new ShownTree(size, root);
+    this.good.set(id, tree);
+    const oldest = this.good.keys().next().value;
+    if (this.good.size > this.max && oldest !== undefined) this.good.delete(oldest);
+    return tree;
+  }
+}
+
+const idOf = (jws: string, size: number, { crv, x }: PublicJwk): string => `${crv}.${x} ${size} ${jws}`;
