@@ -3,6 +3,7 @@ import { Test } from '@nestjs/testing';
 import { consumers, type LeaseFile } from '#libs/contracts';
 import type { PublicJwk } from '#libs/contracts';
 import { NestPinoLogger, type Logger } from '#libs/telemetry';
+import { aPublicKey } from '#libs/testing';
 import { AgentConfig } from '../../services/agent/src/agent.config.js';
 import { AgentLifecycle } from '../../services/agent/src/agent.lifecycle.js';
 import { AgentModule } from '../../services/agent/src/agent.module.js';
@@ -164,6 +165,7 @@ export class SimulatedHost {
       host: this.name,
       natsUrl: ['nats://simulated:4222'],
       schedulerPublicKey: [scheduler],
+      auditPublicKey: aPublicKey,
       stateDir: join(folder, this.name),
       runRoot: join(folder, `${this.name}-run`),
       runRootAllowDisk: true,

@@ -4,6 +4,7 @@ import { consumers, type ConsumerSpec } from '#libs/contracts';
 import { CombinedServer, JetStreamServer, RequestReplyServer, type SigningKey } from '#libs/messaging';
 import { OutboxRelay } from '#libs/persistence';
 import { NestPinoLogger, type Logger } from '#libs/telemetry';
+import { aPublicKey } from '#libs/testing';
 import { LEADERSHIP, type Leadership } from '../../services/scheduler/src/leadership/leadership.js';
 import { ReconcilerLoop } from '../../services/scheduler/src/reconciliation/reconciler.loop.js';
 import { SchedulerConfig } from '../../services/scheduler/src/scheduler.config.js';
@@ -98,6 +99,7 @@ export class SimulatedScheduler {
       natsUrl: ['nats://simulated:4222'],
       databaseUrl,
       signingKeyPath: '-',
+      auditPublicKey: aPublicKey,
       databasePoolMax: 4,
       hostJoin: 'open',
       ...settings,

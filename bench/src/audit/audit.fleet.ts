@@ -43,7 +43,7 @@ export interface ServiceCommand {
 }
 
 type Service = 'audit' | 'gateway';
-type Signer = 'scheduler' | 'secrets' | 'gateway';
+type Signer = 'scheduler' | 'secrets' | 'gateway' | 'audit';
 
 const stop_ms_max = 30_000;
 const ready_ms_max = 60_000;

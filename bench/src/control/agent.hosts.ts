@@ -19,6 +19,7 @@ import { SimulatedDriver } from '../../../services/agent/src/drivers/simulated/s
 export const AgentHosts = z.strictObject({
   natsUrl: z.string(),
   schedulerPublicKey: PublicJwk,
+  auditPublicKey: PublicJwk,
   folder: z.string(),
   /** Of the run directories; for real containers on a tmpfs. */
   runRoot: z.string(),
@@ -53,7 +54,8 @@ async function main(path: string): Promise<void> {
     const config = AgentConfig.parse({
       ...{ host: name, natsUrl: [settings.natsUrl], natsUser, natsPassword },
       ...containerSettings(settings.docker),
-      ...{ schedulerPublicKey: settings.schedulerPublicKey, stateDir: join(settings.folder, name) },
+      ...{ schedulerPublicKey: settings.schedulerPublicKey, auditPublicKey: settings.auditPublicKey },
+      stateDir: join(settings.folder, name),
       ...{ runRoot: join(settings.runRoot, name), runRootAllowDisk: true, logLevel: 'warn' },
     });
     const driver = await driverOf(settings, config, logger, clock);

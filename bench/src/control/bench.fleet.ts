@@ -12,6 +12,7 @@ import {
   natsUserName,
   SigningKey,
 } from '#libs/messaging';
+import type { PublicJwk } from '#libs/contracts';
 import { createLogger } from '#libs/telemetry';
 import {
   EmbeddedPostgres,
@@ -91,10 +92,13 @@ export class BenchFleet {
     const databaseUrl = this.secretFile('database-url', this.databaseUrl('tradefleet'));
     const secretsKeyPath = join(this.folder, 'secrets-signing.jwk');
     const secretsKey = await SigningKey.fromFile(secretsKeyPath, { create: true });
+    const auditKeyPath = join(this.folder, 'audit-signing.jwk');
+    const { publicJwk: auditKey } = await SigningKey.fromFile(auditKeyPath, { create: true });
     const audit = (role: string) => this.postgres?.url('tradefleet', role, password) ?? '';
     await this.startService('scheduler', {
       TRADEFLEET_DATABASE_URL_FILE: databaseUrl,
       TRADEFLEET_SIGNING_KEY_PATH: keyPath,
+      TRADEFLEET_AUDIT_PUBLIC_KEY: JSON.stringify(auditKey),
       TRADEFLEET_HOST_JOIN: 'open',
     });
     await this.untilAnswered('the scheduler');
@@ -102,7 +106,7 @@ export class BenchFleet {
       TRADEFLEET_DATABASE_URL_FILE: this.secretFile('audit-writer-url', audit('audit_writer')),
       TRADEFLEET_READER_DATABASE_URL_FILE: this.secretFile('audit-reader-url', audit('audit_reader')),
       TRADEFLEET_DATABASE_OWNER_URL_FILE: databaseUrl,
-      TRADEFLEET_SIGNING_KEY_PATH: join(this.folder, 'audit-signing.jwk'),
+      TRADEFLEET_SIGNING_KEY_PATH: auditKeyPath,
       TRADEFLEET_AUDIT_MASTER_KEY_PATH: join(this.folder, 'audit-master-keys.json'),
       TRADEFLEET_TRUSTED_KEYS: JSON.stringify({
         '/scheduler': [this.signingKey.publicJwk],
@@ -117,9 +121,10 @@ export class BenchFleet {
         TRADEFLEET_SEALING_KEY_PATH: join(this.folder, 'secrets-sealing.jwk'),
         TRADEFLEET_SIGNING_KEY_PATH: secretsKeyPath,
         TRADEFLEET_SCHEDULER_PUBLIC_KEY: JSON.stringify(this.signingKey.publicJwk),
+        TRADEFLEET_AUDIT_PUBLIC_KEY: JSON.stringify(auditKey),
       });
     }
-    await this.startAgents(this.signingKey);
+    await this.startAgents(this.signingKey.publicJwk, auditKey);
   }
 
   /** CPU time and memory of every part, by name. */
@@ -200,7 +205,7 @@ export class BenchFleet {
     });
   }
 
-  private async startAgents(signingKey: SigningKey): Promise<void> {
+  private async startAgents(schedulerPublicKey: PublicJwk, auditPublicKey: PublicJwk): Promise<void> {
     const { processes, start_ms, docker, runtimes = { paper: 'runs', mt5: 'runs' } } = this.options;
     const { preparation = { image_ms: 0, volume_ms: 0 } } = this.options;
     const hosts = this.hostNames;
@@ -208,7 +213,8 @@ export class BenchFleet {
     for (let n = 0; n < Math.min(processes, hosts.length); n += 1) {
       const settings: AgentHosts = {
         natsUrl: this.nats?.url ?? '',
-        schedulerPublicKey: signingKey.publicJwk,
+        schedulerPublicKey,
+        auditPublicKey,
         folder: join(this.folder, 'hosts'),
         hosts: hosts
           .filter((_, index) => index % processes === n)

@@ -104,7 +104,8 @@ export class AuditTrial {
 
   private async startProducers(fleet: AuditFleet): Promise<void> {
     const { clock, logger } = this;
-    const common = { databaseUrl: fleet.databaseUrl, clock, logger };
+    const auditKeys = [(await fleet.signer('audit')).publicJwk];
+    const common = { databaseUrl: fleet.databaseUrl, auditKeys, clock, logger };
     const services = await Promise.all(
       (['scheduler', 'secrets'] as const).map(
         async (service) =>
@@ -119,7 +120,7 @@ export class AuditTrial {
       const signingKey = await SigningKey.generate();
       const messaging = await fleet.connectAs({ agent: host });
       const agent = new SpoolProducer({
-        ...{ host, folder: this.folder, messaging, signingKey, clock, logger },
+        ...{ host, folder: this.folder, messaging, signingKey, auditKeys, clock, logger },
       });
       this.producers.push(agent);
       await services[0]?.register(host, agent.incarnation, signingKey.publicJwk);

@@ -17,6 +17,8 @@ export interface FleetKeys {
   readonly natsUsers: readonly { readonly user: NatsUser; readonly password: string }[];
   /** File with the scheduler's public key. */
   readonly schedulerPublicKeyPath: string;
+  /** File with the audit service's. */
+  readonly auditPublicKeyPath: string;
   /** File with the public keys that the services sign their events with. */
   readonly trustedKeysPath: string;
 }
@@ -27,9 +29,8 @@ export async function fleetKeys(
   hosts: readonly string[],
   schedulers: readonly string[],
 ): Promise<FleetKeys> {
-  const scheduler = await SigningKey.fromFile(signingKeyPath(paths, 'scheduler'), { create: true });
-  const schedulerPublicKeyPath = paths.key('scheduler-public.jwk');
-  writeFileAtomically(schedulerPublicKeyPath, `${JSON.stringify(scheduler.publicJwk)}\n`);
+  const schedulerPublicKeyPath = await publicKeyFile(paths, 'scheduler');
+  const auditPublicKeyPath = await publicKeyFile(paths, 'audit');
   const trustedKeysPath = await trustedKeysFile(paths);
   // One user of NATS, a file for each process: so one can be told from the other, and be kept down alone.
   const schedulerPassword = secretFromFile(natsPasswordPath(paths, 'scheduler'));
@@ -46,8 +47,17 @@ export async function fleetKeys(
       password: secretFromFile(natsPasswordPath(paths, natsUserName(user))),
     })),
     schedulerPublicKeyPath,
+    auditPublicKeyPath,
     trustedKeysPath,
   };
+}
+
+/** Makes the key unless it is there: others must know it before its service starts. */
+async function publicKeyFile(paths: FleetPaths, service: 'scheduler' | 'audit'): Promise<string> {
+  const { publicJwk } = await SigningKey.fromFile(signingKeyPath(paths, service), { create: true });
+  const path = paths.key(`${service}-public.jwk`);
+  writeFileAtomically(path, `${JSON.stringify(publicJwk)}\n`);
+  return path;
 }
 
 /** Makes the keys that services would make at their first start: the audit service must know them before that. */

@@ -39,6 +39,7 @@ export function serviceEnvironment(
       TRADEFLEET_INSTANCE: instance,
       TRADEFLEET_DATABASE_URL_FILE: urlFile(paths, 'database-url', address.databaseUrl),
       TRADEFLEET_SIGNING_KEY_PATH: signingKeyPath(paths, 'scheduler'),
+      TRADEFLEET_AUDIT_PUBLIC_KEY_FILE: keys.auditPublicKeyPath,
     },
     audit: {
       TRADEFLEET_DATABASE_URL_FILE: urlFile(paths, 'audit-writer-url', address.auditWriterUrl),
@@ -58,11 +59,13 @@ export function serviceEnvironment(
       TRADEFLEET_SEALING_KEY_PATH: paths.key('secrets-sealing.jwk'),
       TRADEFLEET_SIGNING_KEY_PATH: signingKeyPath(paths, 'secrets'),
       TRADEFLEET_SCHEDULER_PUBLIC_KEY_FILE: keys.schedulerPublicKeyPath,
+      TRADEFLEET_AUDIT_PUBLIC_KEY_FILE: keys.auditPublicKeyPath,
     },
     gateway: {
       TRADEFLEET_PORT: String(address.gatewayPort),
       TRADEFLEET_ADMIN_TOKEN_FILE: paths.adminToken,
       TRADEFLEET_SIGNING_KEY_PATH: signingKeyPath(paths, 'gateway'),
+      TRADEFLEET_AUDIT_PUBLIC_KEY_FILE: keys.auditPublicKeyPath,
       TRADEFLEET_SPOOL_PATH: join(paths.state, 'gateway-spool.sqlite'),
     },
   };
@@ -91,6 +94,7 @@ export function agentEnvironment(
     TRADEFLEET_RUN_ROOT: join(runRoot(paths.state), host),
     TRADEFLEET_DRIVER: driver,
     TRADEFLEET_SCHEDULER_PUBLIC_KEY_FILE: keys.schedulerPublicKeyPath,
+    TRADEFLEET_AUDIT_PUBLIC_KEY_FILE: keys.auditPublicKeyPath,
     TRADEFLEET_ON_SHUTDOWN: 'stop',
     ...(driver === 'simulated' ? {} : shareOfMachine(hosts)),
     ...driverEnvironment(driver, offer, paths),

@@ -6,7 +6,7 @@ import { Inject, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { z } from 'zod';
 import { ConfigModule } from './config.module.js';
-import { ConfigurationError, loadConfig, secret } from './load-config.js';
+import { ConfigurationError, loadConfig, remedied, secret } from './load-config.js';
 
 const Config = z.object({
   natsUrl: z.url(),
@@ -135,6 +135,14 @@ describe('loadConfig', () => {
     expect(faultsOf({ ...url, TRADEFLEET_NATS_PASSWORD_FILE: missing })[0]).toMatch(/ENOENT/);
     const large = await file('large', 'x'.repeat(70_000));
     expect(faultsOf({ ...url, TRADEFLEET_NATS_PASSWORD_FILE: large })[0]).toMatch(/at most 65536 bytes/);
+  });
+
+  it('says of what is missing what to set it to, where the schema does', () => {
+    const schema = z.object({ key: remedied(z.string(), 'the public half of it.'), other: z.string() });
+    expect(faultsOf({}, schema)).toEqual([
+      'Set TRADEFLEET_KEY (or TRADEFLEET_KEY_FILE): the public half of it.',
+      'Set TRADEFLEET_OTHER (or TRADEFLEET_OTHER_FILE).',
+    ]);
   });
 
   it('never quotes a secret', async () => {

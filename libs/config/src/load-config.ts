@@ -17,6 +17,13 @@ export function secret<S extends z.ZodType>(schema: S): S {
   return schema;
 }
 
+/** Says of a required field what to set it to: told when it is missing. */
+const remedies = z.registry<{ sentence: string }>();
+export function remedied<S extends z.ZodType>(schema: S, sentence: string): S {
+  remedies.add(schema, { sentence });
+  return schema;
+}
+
 export interface LoadOptions {
   /** Of every variable; `TRADEFLEET_` makes `natsUrl` the variable `TRADEFLEET_NATS_URL`. */
   readonly prefix: string;
@@ -62,7 +69,7 @@ export function loadConfig<S extends z.ZodObject>(
       const field = fields.find(({ key }) => key === issue.path[0]);
       // A fault in reading the field has been told already.
       if (field !== undefined && faults.some((fault) => fault.includes(`${field.variable} `))) continue;
-      faults.push(faultOf(issue, field?.variable, field !== undefined && !(field.key in input)));
+      faults.push(faultOf(issue, field, field !== undefined && !(field.key in input)));
     }
   if (!parsed.success || faults.length > 0) throw new ConfigurationError(faults);
   return parsed.data;
@@ -163,9 +170,15 @@ function jsonOr(text: string): unknown {
   }
 }
 
-function faultOf(issue: z.core.$ZodIssue, variable: string | undefined, missing: boolean): string {
-  const name = variable ?? issue.path.join('.');
-  if (missing) return `Set ${name} (or ${name}${file_suffix}).`;
+function faultOf(
+  issue: z.core.$ZodIssue,
+  field: { readonly variable: string; readonly type: z.ZodType } | undefined,
+  missing: boolean,
+): string {
+  const name = field?.variable ?? issue.path.join('.');
+  const remedy = field === undefined ? undefined : remedies.get(field.type);
+  if (missing)
+    return `Set ${name} (or ${name}${file_suffix})${remedy === undefined ? '.' : `: ${remedy.sentence}`}`;
   const below = issue.path.slice(1).join('.');
   return `Correct ${name}${below === '' ? '' : ` at ${below}`}: ${issue.message}.`;
 }

@@ -1,4 +1,10 @@
-export { askWatermark, type AskWatermark } from './confirmation/ask-watermark.js';
+export {
+  askWatermark,
+  type AskWatermark,
+  type WatermarkAsker,
+  type WatermarkQuestion,
+  type Watermarks,
+} from './confirmation/ask-watermark.js';
 export {
   ConfirmationLoop,
   type ConfirmationLogger,
@@ -35,7 +41,7 @@ export {
   type NatsUserConfig,
 } from './permissions/nats-server-config.js';
 export { IncompatibleProvisioning, provision, removeConsumer, type ProvisionRequest } from './provision.js';
-export type { RawReply, RawRequestOptions, RequestOptions } from './request.js';
+export { UntrustedAnswer, type RawReply, type RawRequestOptions, type RequestOptions } from './request.js';
 export { Api, Request, type HandlerOptions } from './request-reply/request.decorator.js';
 export { RequestContext, SignedReply } from './request-reply/request-context.js';
 export { RequestReplyServer, type RequestReplyOptions } from './request-reply/request-reply.server.js';

@@ -42,6 +42,13 @@ export interface RawReply {
   readonly headers: Headers;
 }
 
+/** Somebody answered, and not who was asked. Nothing of the answer may be used. */
+export class UntrustedAnswer extends ProblemError {
+  constructor(detail: string, cause?: unknown) {
+    super('bad_signature', detail, { cause });
+  }
+}
+
 /** See `Messaging.request`. */
 export async function request<T>(
   connection: NatsConnection,
@@ -58,9 +65,22 @@ export async function request<T>(
   });
   const answer = parseAnswer(reply.bytes, subject);
   if (!answer.ok) throw ProblemError.fromProblem(answer.problem);
-  if (verify !== undefined)
-    await verifySignature(reply.bytes, header(reply.headers, signatureHeader), verify);
+  if (verify !== undefined) await verifyAnswer(reply, subject, verify);
   return answer.result as T;
+}
+
+async function verifyAnswer(
+  { bytes, headers }: RawReply,
+  subject: string,
+  keys: PublicJwk | readonly PublicJwk[],
+): Promise<void> {
+  try {
+    await verifySignature(bytes, header(headers, signatureHeader), keys);
+  } catch (error) {
+    if (!(error instanceof ProblemError)) throw error;
+    const detail = `Look who answers on ${subject}, and with which key: the answer is not signed by a known one.`;
+    throw new UntrustedAnswer(detail, error);
+  }
 }
 
 /** See `Messaging.requestRaw`. */

@@ -29,6 +29,10 @@ export const metricNames = {
   publishes: 'tradefleet.messaging.publishes',
   /** Counter of checkpoints of the audit log. Attribute: outcome (made, diverged). */
   audit_checkpoints: 'tradefleet.audit.checkpoints',
+  /** Counter of positions of the audit log that were read again and compared. */
+  audit_checked: 'tradefleet.audit.checked',
+  /** Counter of damaged stretches found in the audit log. Attribute: what. */
+  audit_damage: 'tradefleet.audit.damage',
   /** Counter of lost connections to NATS. */
   disconnects: 'tradefleet.messaging.disconnects',
   /** Gauge of outbox rows not yet published. */
@@ -41,6 +45,8 @@ export const metricNames = {
   events_refilled: 'tradefleet.events.refilled',
   /** Counter of events that were asked for again and are gone, by source. */
   events_unavailable: 'tradefleet.events.unavailable',
+  /** Counter of answers about what is recorded that are not the audit service's, by source: nothing is deleted by them. */
+  confirmations_refused: 'tradefleet.events.confirmations.refused',
 } as const;
 
 /** Names of spans. */

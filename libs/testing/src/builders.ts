@@ -28,6 +28,9 @@ let login = 100_000 + Math.floor(Math.random() * 1_000_000_000);
 /** A login number no other call in this process gets; across processes a clash is unlikely. */
 export const uniqueLogin = (): number => (login += 1);
 
+/** Of somebody who signs nothing: a setting must be given, and nothing is asked. */
+export const aPublicKey: PublicJwk = { kty: 'OKP', crv: 'Ed25519', x: 'A'.repeat(43) };
+
 export function aTenant(fields: Partial<Tenant> = {}): Tenant {
   const name = fields.name ?? uniqueName('tenant');
   return {

@@ -21,8 +21,9 @@ export class WatermarkLedger {
     for (const sequence of sequences) this.numbersOf(incarnation).delete(sequence);
   }
 
-  answer({ incarnations }: WatermarkRequest): WatermarkAnswer {
+  answer({ source, nonce, incarnations }: WatermarkRequest): WatermarkAnswer {
     return {
+      ...{ source, nonce },
       incarnations: incarnations.map(({ incarnation, last, unavailable }) => {
         const numbers = this.numbersOf(incarnation);
         for (const [from, to] of unavailable)

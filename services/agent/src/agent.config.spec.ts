@@ -8,6 +8,7 @@ describe('the configuration of an agent', () => {
     TRADEFLEET_HOST: 'host-a',
     TRADEFLEET_NATS_URL: 'nats://127.0.0.1:4222',
     TRADEFLEET_SCHEDULER_PUBLIC_KEY: JSON.stringify(key),
+    TRADEFLEET_AUDIT_PUBLIC_KEY: JSON.stringify(key),
     TRADEFLEET_STATE_DIR: '/var/lib/tradefleet',
     TRADEFLEET_RUN_ROOT: '/run/tradefleet',
   };
@@ -35,6 +36,7 @@ describe('the configuration of an agent', () => {
       TRADEFLEET_RUN_ROOT_ALLOW_DISK: 'true',
     });
     expect(config.schedulerPublicKey).toHaveLength(2);
+    expect(config.auditPublicKey).toEqual([key]);
     expect(config).toMatchObject({
       images: { paper: 'tradefleet/paper-bot:src-0123456789ab', 'paper@v2': 'paper-bot:v2' },
       labels: { region: 'eu' },
@@ -48,6 +50,8 @@ describe('the configuration of an agent', () => {
     ['TRADEFLEET_NATS_URL', 'http://elsewhere'],
     ['TRADEFLEET_SCHEDULER_PUBLIC_KEY', 'not a key'],
     ['TRADEFLEET_SCHEDULER_PUBLIC_KEY', JSON.stringify({ ...key, d: 'C'.repeat(43) })],
+    ['TRADEFLEET_AUDIT_PUBLIC_KEY', '[]'],
+    ['TRADEFLEET_AUDIT_PUBLIC_KEY', JSON.stringify({ ...key, crv: 'X25519' })],
     ['TRADEFLEET_DRIVER', 'podman'],
     ['TRADEFLEET_IMAGES', '{"freqtrade":"x"}'],
     ['TRADEFLEET_IMAGES', '{"paper@":"x"}'],
@@ -55,6 +59,13 @@ describe('the configuration of an agent', () => {
     ['TRADEFLEET_ON_SHUTDOWN', 'maybe'],
   ])('refuses %s=%s', (name, value) => {
     expect(() => load({ [name]: value })).toThrow(ConfigurationError);
+  });
+
+  it('says what is missing, and where to get it', () => {
+    const missing = () => loadConfig(AgentConfig, { prefix: configPrefix, env: {} });
+    expect(missing).toThrow(
+      /TRADEFLEET_AUDIT_PUBLIC_KEY_FILE\): the public half of the key that .* audit service/,
+    );
   });
 
   it('refuses what it does not know', () => {

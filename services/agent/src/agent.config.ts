@@ -1,25 +1,10 @@
-import { secret } from '#libs/config';
-import { JoinToken, Labels, Name, PublicJwk, RuntimeName, RuntimeRef } from '#libs/contracts';
+import { AuditPublicKeys, SchedulerPublicKeys, secret } from '#libs/config';
+import { JoinToken, Labels, Name, RuntimeName, RuntimeRef } from '#libs/contracts';
 import { logLevels } from '#libs/telemetry';
 import { z } from 'zod';
 
 /** DI token of the `AgentConfig`. */
 export const AGENT_CONFIG = Symbol('AgentConfig');
-
-/** One public key, or several while a key is replaced. */
-const SchedulerPublicKeys = z.preprocess((text): unknown => {
-  const value = typeof text === 'string' ? parsed(text) : text;
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? [value] : value;
-}, z.array(PublicJwk).min(1).max(8));
-
-/** The text itself where it is no JSON: the schema says what is wrong with it. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return text;
-  }
-}
 
 /** Settings of the agent; each is an environment variable `TRADEFLEET_...`, or a file `TRADEFLEET_..._FILE`. */
 export const AgentConfig = z.strictObject({
@@ -31,6 +16,8 @@ export const AgentConfig = z.strictObject({
   natsPassword: secret(z.string().min(1)).optional(),
   /** Public key of the scheduler as a JWK: commands and answers it did not sign are refused. */
   schedulerPublicKey: SchedulerPublicKeys,
+  /** Public key of the audit service as a JWK: by an answer it did not sign no event is deleted. */
+  auditPublicKey: AuditPublicKeys,
 
   /**
    * Lets this agent join as this host, once (`tradefleet hosts invite`). Sent until it is registered; afterwards the

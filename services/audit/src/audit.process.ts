@@ -120,7 +120,7 @@ async function createApp(platform: Platform): Promise<INestMicroservice> {
 }
 
 function strategyOf(
-  { config, messaging, consumer: spec }: Platform,
+  { config, messaging, signingKey, consumer: spec }: Platform,
   refusals: RefusalsRecorder,
 ): CombinedServer {
   const batch = { max: config.batchEventsMax, waitMs: config.batchWaitMs };
@@ -131,6 +131,7 @@ function strategyOf(
     }),
     new RequestReplyServer(messaging, {
       queue: 'audit',
+      replySigner: signingKey,
       onRefused: async (name, problem, context) => await refusals.request(name, problem, context),
     }),
   ]);

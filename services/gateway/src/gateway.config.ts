@@ -1,4 +1,4 @@
-import { secret } from '#libs/config';
+import { AuditPublicKeys, secret } from '#libs/config';
 import type { SigningKey } from '#libs/messaging';
 import { logLevels } from '#libs/telemetry';
 import { z } from 'zod';
@@ -18,6 +18,8 @@ export const GatewaySettings = z.strictObject({
   adminToken: secret(z.string().min(32).max(512)),
   /** Ed25519 key that signs this service's events; made at the first start. */
   signingKeyPath: z.string(),
+  /** Public key of the audit service (JWK, several as an array): by an answer it did not sign no event is deleted. */
+  auditPublicKey: AuditPublicKeys,
   /**
    * File in which this service keeps its events until the audit service has recorded them; made at the first start. On a
    * local disk, of one gateway alone.

@@ -19,7 +19,7 @@ import {
   SigningKey,
 } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
-import { aBot, startNats, type TestNats, waitFor } from '#libs/testing';
+import { aPublicKey, aBot, startNats, type TestNats, waitFor } from '#libs/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -79,6 +79,7 @@ describe('gateway', () => {
       {
         ...{ natsUrl: [nats.url], port: 1, adminToken, signingKeyPath: '', logLevel: 'debug', signingKey },
         spoolPath: join(folder, 'spool.sqlite'),
+        auditPublicKey: [aPublicKey],
       },
       messaging,
       logger,

@@ -11,7 +11,7 @@ import {
 import { connectMessaging, RequestReplyServer, SigningKey, type Messaging } from '#libs/messaging';
 import { RefusalsRecorder, runMigrations } from '#libs/persistence';
 import { createLogger, NestPinoLogger } from '#libs/telemetry';
-import { startNats, startPostgres, uniqueLogin, uniqueName, type TestNats } from '#libs/testing';
+import { aPublicKey, startNats, startPostgres, uniqueLogin, uniqueName, type TestNats } from '#libs/testing';
 import { Module, type DynamicModule, type INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { AsyncMicroserviceOptions } from '@nestjs/microservices';
@@ -56,6 +56,7 @@ export class ApiHarness {
       natsUrl: [nats.url],
       databaseUrl,
       signingKeyPath: '-',
+      auditPublicKey: aPublicKey,
       ...settings,
     });
     const platform = { config, clock, logger, messaging, signingKey };

@@ -97,7 +97,10 @@ function providersOf({ config, clock, logger, messaging, signingKey }: Platform,
         new OutboxRelay(
           dataSource,
           {
-            ...eventRelayPorts({ messaging, signingKey, source, clock, logger }),
+            ...eventRelayPorts({
+              ...{ messaging, signingKey, source, clock, logger },
+              asks: config.auditPublicKey,
+            }),
             send: async (messages) =>
               (await messaging.publishDurableAll(messages, { onFailure: 'continue' })).map(sendOutcome),
           },

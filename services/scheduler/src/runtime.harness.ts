@@ -75,10 +75,13 @@ export class RuntimeHarness {
   }): Promise<RuntimeHarness> {
     const { databaseUrl, nats, clock } = options;
     const logger = createLogger({ service: 'scheduler', level: options.logLevel ?? 'silent' });
+    const signingKey = await SigningKey.generate();
     const config = SchedulerConfig.parse({
       natsUrl: [nats.url],
       databaseUrl,
       signingKeyPath: '/nonexistent',
+      // One key signs for everybody.
+      auditPublicKey: [signingKey.publicJwk],
       // There are no events to wait for: heartbeats tell.
       advancePatienceMs: 0,
       hostJoin: 'open',
@@ -89,7 +92,6 @@ export class RuntimeHarness {
       streams: Object.values(streams),
       consumers: [consumers.audit, consumers.schedulerProjection, consumers.schedulerMoves],
     });
-    const signingKey = await SigningKey.generate();
     const platform = { config, clock, logger, messaging, signingKey };
     const builder = Test.createTestingModule({
       imports: [PlatformModule.forRoot(platform), SeamsModule, RuntimeModule, ...(options.imports ?? [])],

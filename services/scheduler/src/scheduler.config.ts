@@ -1,4 +1,4 @@
-import { secret } from '#libs/config';
+import { AuditPublicKeys, secret } from '#libs/config';
 import { logLevels } from '#libs/telemetry';
 import { z } from 'zod';
 import { runtimeConfigFields } from './runtime.settings.js';
@@ -23,6 +23,8 @@ export const SchedulerConfig = z.strictObject({
   databasePoolMax: z.int().min(4).max(100).default(10),
   /** Ed25519 key as a JWK, mode 0600; made at the first start. Commands, leases and events are signed with it. */
   signingKeyPath: z.string().min(1),
+  /** Public key of the audit service (JWK, several as an array): by an answer it did not sign no event is deleted. */
+  auditPublicKey: AuditPublicKeys,
   /** Copies of each stream that is made; more than one needs a NATS cluster. */
   streamReplicas: z.int().min(1).max(5).default(1),
   /** Requests handled at a time. */

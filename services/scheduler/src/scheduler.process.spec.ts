@@ -15,6 +15,7 @@ import {
 } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
 import {
+  aPublicKey,
   startNats,
   startPostgres,
   uniqueName,
@@ -63,6 +64,7 @@ describe('the scheduler', () => {
       signingKeyPath: join(folder, 'signing.jwk'),
       // No pause of a busy machine ends the lead.
       leaderLeaseMs: 30_000,
+      auditPublicKey: aPublicKey,
     });
     await (await SigningKey.generate()).toNewFile(config.signingKeyPath);
     client = await nats.connect({ user: 'client', pass: password });

@@ -6,6 +6,7 @@ import { SystemClock } from '#libs/clock';
 import { connectMessaging, SigningKey, type Messaging } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
 import {
+  aPublicKey,
   aCapacity,
   startNats,
   startPostgres,
@@ -67,6 +68,7 @@ async function scheduler(
     natsUrl: [nats.url],
     databaseUrl,
     signingKeyPath: join(folder, 'key.jwk'),
+    auditPublicKey: aPublicKey,
     // No pause of a busy machine ends the lead.
     leaderLeaseMs: 30_000,
     leaseTtlMs: 60_000,

@@ -1,4 +1,4 @@
-import { secret } from '#libs/config';
+import { AuditPublicKeys, secret } from '#libs/config';
 import { logLevels } from '#libs/telemetry';
 import { PublicJwk } from '#libs/contracts';
 import { z } from 'zod';
@@ -23,6 +23,8 @@ export const SecretsConfig = z.strictObject({
   signingKeyPath: z.string(),
   /** The scheduler's public key (JWK): allocation tokens are verified with it. */
   schedulerPublicKey: PublicJwk,
+  /** Public key of the audit service (JWK, several as an array): by an answer it did not sign no event is deleted. */
+  auditPublicKey: AuditPublicKeys,
   /** How long a host may use a grant before it must ask again. */
   grantTtlMs: z.int().min(1000).max(3_600_000).default(60_000),
   /** Events of refusals a second at most, so that bad requests cannot fill the database. */

@@ -23,6 +23,8 @@ export interface OutboxProducerParts {
   /** As the service's user. */
   readonly messaging: Messaging;
   readonly signingKey: SigningKey;
+  /** The audit service's. */
+  readonly auditKeys: readonly PublicJwk[];
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -115,8 +117,8 @@ export class OutboxProducer implements EventProducer {
   }
 
   private ports(): ConstructorParameters<typeof OutboxRelay>[1] {
-    const { messaging, signingKey, clock, logger } = this.parts;
-    const ports = eventRelayPorts({ messaging, signingKey, source: this.source, clock, logger });
+    const { messaging, signingKey, auditKeys: asks, clock, logger } = this.parts;
+    const ports = eventRelayPorts({ messaging, signingKey, source: this.source, clock, logger, asks });
     return {
       ...ports,
       finish: async (events) => {

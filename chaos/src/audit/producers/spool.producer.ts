@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Clock } from '#libs/clock';
-import { newId, subjects } from '#libs/contracts';
+import { newId, subjects, type PublicJwk } from '#libs/contracts';
 import { askWatermark, type Messaging, type SigningKey } from '#libs/messaging';
 import { EventSpool, SpoolFile, SpoolPublisher } from '#libs/spool';
 import type { Logger } from '#libs/telemetry';
@@ -13,6 +13,8 @@ export interface SpoolProducerParts {
   /** As the user of the host's agent. */
   readonly messaging: Messaging;
   readonly signingKey: SigningKey;
+  /** The audit service's. */
+  readonly auditKeys: readonly PublicJwk[];
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -27,7 +29,7 @@ export class SpoolProducer implements EventProducer {
   private readonly events: NumberedEvent[] = [];
 
   constructor(private readonly parts: SpoolProducerParts) {
-    const { host, folder, messaging, signingKey, clock, logger } = parts;
+    const { host, folder, messaging, signingKey, auditKeys, clock, logger } = parts;
     this.source = `/agent/${host}`;
     this.file = new SpoolFile(join(folder, `${host}.sqlite`));
     this.spool = new CountingSpool(this.file, clock, {
@@ -36,7 +38,9 @@ export class SpoolProducer implements EventProducer {
     });
     this.publisher = new SpoolPublisher({
       ...{ spool: this.spool, db: this.file, messaging: () => messaging, source: this.source, signingKey },
-      ask: askWatermark(() => messaging, subjects.watermark(host), signingKey),
+      ask: askWatermark({
+        ...{ messaging: () => messaging, subject: subjects.watermark(host), signer: signingKey, auditKeys },
+      }),
       ...{ clock, logger },
     });
   }

@@ -18,6 +18,9 @@ export const SequenceRange = z
   .refine(([from, to]) => from <= to, 'must not end before it begins');
 export type SequenceRange = z.infer<typeof SequenceRange>;
 
+/** 16 random bytes, base64url. */
+const Nonce = z.string().regex(/^[A-Za-z0-9_-]{22}$/, 'must be 16 bytes in base64url');
+
 const eventsIn = (ranges: readonly SequenceRange[]): number =>
   ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
 
@@ -29,6 +32,8 @@ const eventsIn = (ranges: readonly SequenceRange[]): number =>
 export const WatermarkRequest = z
   .strictObject({
     source: EventAttributes.shape.source,
+    /** Of this question and no other: the answer repeats it, so that no old answer passes for a new one. */
+    nonce: Nonce,
     incarnations: z
       .array(
         z.strictObject({
@@ -45,9 +50,16 @@ export const WatermarkRequest = z
   .meta({ id: 'WatermarkRequest' });
 export type WatermarkRequest = z.infer<typeof WatermarkRequest>;
 
-/** The audit service's answer: one entry for each incarnation of the request that it answers for. */
+/**
+ * The audit service's answer: one entry for each incarnation of the request that it answers for. Producers delete by it,
+ * so it is signed by the key that signs the audit service's events, as a detached JWS over the body in the header
+ * `tradefleet-signature`.
+ */
 export const WatermarkAnswer = z
   .strictObject({
+    /** Whose question it answers, and which: both as they stand in the request. */
+    source: EventAttributes.shape.source,
+    nonce: Nonce,
     incarnations: z
       .array(
         z.strictObject({

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { newId, type SequenceRange, type WatermarkAnswer, type WatermarkRequest } from '#libs/contracts';
+import { newId, type SequenceRange } from '#libs/contracts';
 import { VirtualClock, waitFor } from '#libs/testing';
+import type { WatermarkQuestion, Watermarks } from './ask-watermark.js';
 import { ConfirmationLoop, type KeptEvents } from './confirmation.loop.js';
 import { joined, without } from './unavailable-ranges.js';
 
@@ -38,17 +39,18 @@ describe('ConfirmationLoop', () => {
   const logger = {
     info: (_fields: object, message: string) => void told.push(message),
     warn: (_fields: object, message: string) => void told.push(message),
+    error: (_fields: object, message: string) => void told.push(message),
   };
   const source = '/scheduler';
 
   const looping = async (
     kept: KeptEvents,
-    ask: (request: WatermarkRequest) => Promise<WatermarkAnswer>,
-    work: (requests: WatermarkRequest[]) => Promise<void>,
+    ask: (request: WatermarkQuestion) => Promise<Watermarks>,
+    work: (requests: WatermarkQuestion[]) => Promise<void>,
   ) => {
     told.length = 0;
-    const requests: WatermarkRequest[] = [];
-    const recording = async (request: WatermarkRequest) => {
+    const requests: WatermarkQuestion[] = [];
+    const recording = async (request: WatermarkQuestion) => {
       requests.push(request);
       return await ask(request);
     };
@@ -68,7 +70,7 @@ describe('ConfirmationLoop', () => {
   };
   const answering =
     (upTo: number, missing: SequenceRange[] = []) =>
-    async ({ incarnations }: WatermarkRequest): Promise<WatermarkAnswer> => ({
+    async ({ incarnations }: WatermarkQuestion): Promise<Watermarks> => ({
       incarnations: incarnations.map(({ incarnation }) => ({ incarnation, upTo, missing })),
     });
 
@@ -84,7 +86,7 @@ describe('ConfirmationLoop', () => {
     const [a, b] = [newId(), newId()];
     kept.keep(a, 1, 2, 3);
     kept.keep(b, 1, 2);
-    const ask = async (): Promise<WatermarkAnswer> => ({
+    const ask = async (): Promise<Watermarks> => ({
       incarnations: [
         { incarnation: b, upTo: 2, missing: [] },
         { incarnation: a, upTo: 2, missing: [] },
@@ -143,7 +145,7 @@ describe('ConfirmationLoop', () => {
     const kept = new KeptNumbers();
     kept.keep(newId(), 1);
     let away = true;
-    const ask = async (request: WatermarkRequest) => {
+    const ask = async (request: WatermarkQuestion) => {
       if (away) throw new Error('nobody there');
       return await answering(1)(request);
     };
@@ -166,7 +168,7 @@ describe('ConfirmationLoop', () => {
   it('asks at once when woken', async () => {
     const kept = new KeptNumbers();
     kept.keep(newId(), 1);
-    const requests: WatermarkRequest[] = [];
+    const requests: WatermarkQuestion[] = [];
     const loop = new ConfirmationLoop(
       kept,
       async (request) => {
@@ -180,7 +182,7 @@ describe('ConfirmationLoop', () => {
     loop.wake();
     await waitFor(() => requests.length === 2);
     await loop.stop();
-    expect(loop.status()).toEqual({ failures: 2 });
+    expect(loop.status()).toEqual({ failures: 2, mistrusted: 0 });
   });
 
   it('ends without waiting for an answer, which has no effect any more', async () => {

@@ -1,12 +1,8 @@
 import { BackgroundLoop, Wake, type Clock } from '#libs/clock';
-import {
-  watermarkLimits,
-  type SequenceRange,
-  type WatermarkAnswer,
-  type WatermarkRequest,
-} from '#libs/contracts';
+import { watermarkLimits, type SequenceRange, type WatermarkAnswer } from '#libs/contracts';
 import { lazyCounter, metricNames } from '#libs/telemetry';
-import type { AskWatermark } from './ask-watermark.js';
+import { UntrustedAnswer } from '../request.js';
+import type { AskWatermark, WatermarkQuestion } from './ask-watermark.js';
 import { UnavailableRanges, without } from './unavailable-ranges.js';
 
 /** One incarnation of a producer of which something is kept. */
@@ -34,6 +30,7 @@ export interface KeptEvents {
 export interface ConfirmationLogger {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
 }
 
 export interface ConfirmationOptions {
@@ -48,6 +45,8 @@ export interface ConfirmationOptions {
 export interface ConfirmationStatus {
   /** Failed requests since the last answered one. */
   readonly failures: number;
+  /** Answers, since it was made, that were not the audit service's. */
+  readonly mistrusted: number;
 }
 
 const interval_ms_default = 2000;
@@ -56,6 +55,10 @@ const backoff_ms_max = 30_000;
 const failures_told = 5;
 
 const refilled = lazyCounter(metricNames.events_refilled, 'Events to be published again, by source');
+const refused = lazyCounter(
+  metricNames.confirmations_refused,
+  "Answers about what is recorded that are not the audit service's, by source",
+);
 const missing = lazyCounter(
   metricNames.events_unavailable,
   'Events asked for again and not there, by source',
@@ -67,7 +70,8 @@ const missing = lazyCounter(
  *   ask (what is kept, what is unavailable) -> confirm up to the watermark -> mark what is missing to be published again
  *
  * A producer keeps its events until then, whatever the broker said: JetStream may lose what it has acknowledged. While
- * nobody answers everything is kept, and it asks ever more seldom, up to 30 s apart.
+ * nobody answers everything is kept, and it asks ever more seldom, up to 30 s apart. An answer that is not the audit
+ * service's is none: it is counted and told of.
  */
 export class ConfirmationLoop {
   private readonly loop = new BackgroundLoop(async (signal) => await this.run(signal));
@@ -76,6 +80,9 @@ export class ConfirmationLoop {
   /** Where the next request begins among more incarnations than fit into one. */
   private turn = 0;
   private failed = 0;
+  /** A false answer was told of and none has been good since. */
+  private isMistrusted = false;
+  private mistrusted = 0;
   /** The last answer asked for events that are there: the next part is asked for as soon as these have come. */
   private refilling = false;
 
@@ -100,7 +107,7 @@ export class ConfirmationLoop {
   }
 
   status(): ConfirmationStatus {
-    return { failures: this.failed };
+    return { failures: this.failed, mistrusted: this.mistrusted };
   }
 
   private async run(signal: AbortSignal): Promise<void> {
@@ -108,10 +115,13 @@ export class ConfirmationLoop {
     while (!signal.aborted) {
       try {
         await this.pass(signal);
-        if (this.failed >= failures_told) logger.info({ source }, 'events are confirmed again');
+        if (this.failed >= failures_told || this.isMistrusted)
+          logger.info({ source }, 'events are confirmed again');
         this.failed = 0;
+        this.isMistrusted = false;
       } catch (error) {
         this.failed += 1;
+        if (error instanceof UntrustedAnswer) this.mistrust(error);
         if (this.failed === failures_told)
           logger.warn(
             { err: error, source },
@@ -120,6 +130,19 @@ export class ConfirmationLoop {
       }
       await this.wanted.wait(clock, this.pauseMs(intervalMs), signal);
     }
+  }
+
+  /** Counted each time, told of once until an answer is good: whoever gives false ones may give many. */
+  private mistrust(error: UntrustedAnswer): void {
+    const { source, logger } = this.options;
+    refused.add(1, { source });
+    this.mistrusted += 1;
+    if (this.isMistrusted) return;
+    this.isMistrusted = true;
+    logger.error(
+      { err: error, source },
+      'an answer about what is recorded is not signed by the audit service: nothing is deleted by it',
+    );
   }
 
   private pauseMs(interval_ms: number): number {
@@ -135,7 +158,7 @@ export class ConfirmationLoop {
     this.refilling = false;
     const asked = this.next(await this.kept.incarnations());
     if (asked.length === 0) return;
-    const request: WatermarkRequest = {
+    const question: WatermarkQuestion = {
       source: this.options.source,
       incarnations: asked.map(({ incarnation, last }) => ({
         incarnation,
@@ -143,7 +166,7 @@ export class ConfirmationLoop {
         unavailable: this.unavailable.of(incarnation),
       })),
     };
-    const answer = await unlessAborted(this.ask(request), signal);
+    const answer = await unlessAborted(this.ask(question), signal);
     if (answer === null) return;
     for (const { incarnation, last } of asked) {
       const found = answer.incarnations.find((it) => it.incarnation === incarnation);

@@ -1,5 +1,5 @@
 import type { Clock } from '#libs/clock';
-import { subjects } from '#libs/contracts';
+import { subjects, type PublicJwk } from '#libs/contracts';
 import { encodeSignedEvents, type EventToEncode } from '../events.js';
 import type { Messaging } from '../messaging.js';
 import type { SigningKey } from '../signing/signing-key.js';
@@ -14,13 +14,19 @@ export interface EventRelayOptions {
   readonly source: string;
   readonly clock: Clock;
   readonly logger: ConfirmationLogger;
-  /** Default: asks the audit service as any service does. */
-  readonly ask?: AskWatermark;
+  /** The audit service's public keys, to ask it as any service does; or how else it is asked. */
+  readonly asks: readonly PublicJwk[] | AskWatermark;
 }
 
 /** What the relay of an outbox needs of NATS for events (`RelayPorts` of persistence): signed, published, confirmed. */
-export function eventRelayPorts({ messaging, signingKey, source, clock, logger, ask }: EventRelayOptions) {
-  const asked = ask ?? askWatermark(() => messaging, subjects.internal('audit', 'watermark'), signingKey);
+export function eventRelayPorts({ messaging, signingKey, source, clock, logger, asks }: EventRelayOptions) {
+  const ask =
+    typeof asks === 'function'
+      ? asks
+      : askWatermark({
+          ...{ messaging: () => messaging, subject: subjects.internal('audit', 'watermark') },
+          ...{ signer: signingKey, auditKeys: asks },
+        });
   return {
     // The outbox has checked the data against the catalogue when the event was written.
     finish: async (events: readonly (Omit<EventToEncode, 'data'> & { readonly data: unknown })[]) =>
@@ -28,6 +34,6 @@ export function eventRelayPorts({ messaging, signingKey, source, clock, logger, 
     publish: async (messages: Parameters<Messaging['publishDurableAll']>[0]) =>
       await messaging.publishDurableAll(messages),
     onReachable: (listener: () => void) => messaging.onConnected(listener),
-    confirmation: (kept: KeptEvents) => new ConfirmationLoop(kept, asked, { source, clock, logger }),
+    confirmation: (kept: KeptEvents) => new ConfirmationLoop(kept, ask, { source, clock, logger }),
   };
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { newId } from '#libs/contracts';
 import { SealingKey, SigningKey } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
-import { VirtualClock } from '#libs/testing';
+import { aPublicKey, VirtualClock } from '#libs/testing';
 import { AgentConfig } from '../agent.config.js';
 import type { DriverStores, ForeignTask, KeptVolume } from '../drivers/driver.js';
 import { SimulatedDriver } from '../drivers/simulated/simulated.driver.js';
@@ -83,6 +83,7 @@ describe('spare things', () => {
       ...AgentConfig.parse({
         ...{ host: 'host', natsUrl: ['nats://127.0.0.1:1'], stateDir: folder, runRoot: folder },
         schedulerPublicKey: [identity.signingKey.publicJwk],
+        auditPublicKey: aPublicKey,
       }),
       ...fields,
     };

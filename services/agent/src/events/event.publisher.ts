@@ -4,6 +4,7 @@ import { subjects } from '#libs/contracts';
 import { askWatermark } from '#libs/messaging';
 import { EventSpool, SpoolPublisher } from '#libs/spool';
 import { LOGGER, type Logger } from '#libs/telemetry';
+import { AGENT_CONFIG, type AgentConfig } from '../agent.config.js';
 import { Broker } from '../host/broker.js';
 import { Identity } from '../identity/identity.js';
 import { AgentDatabase } from '../state/agent.database.js';
@@ -16,11 +17,13 @@ export class EventPublisher extends SpoolPublisher {
     broker: Broker,
     { host, source, signingKey }: Identity,
     db: AgentDatabase,
+    @Inject(AGENT_CONFIG) { auditPublicKey: auditKeys }: AgentConfig,
     @Inject(CLOCK) clock: Clock,
     @Inject(LOGGER) logger: Logger,
   ) {
     const messaging = () => broker.messaging;
-    const ask = askWatermark(messaging, subjects.watermark(host), signingKey);
+    const subject = subjects.watermark(host);
+    const ask = askWatermark({ messaging, subject, signer: signingKey, auditKeys });
     super({ spool, db, messaging, source, signingKey, ask, clock, logger });
   }
 }

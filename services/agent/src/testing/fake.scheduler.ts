@@ -255,14 +255,14 @@ export class FakeScheduler {
     };
   }
 
-  async #watermark(body: WatermarkRequest, context: RequestContext): Promise<WatermarkAnswer> {
+  async #watermark(body: WatermarkRequest, context: RequestContext): Promise<SignedReply<WatermarkAnswer>> {
     const key = this.registrations.at(-1)?.signingKey;
     if (key === undefined || body.source !== `/agent/${this.host}`)
       throw new ProblemError('forbidden', 'Ask as the host that has registered.');
     await verifySignature(context.rawBody, context.headers[signatureHeader], key);
     this.watermarkRequests.push(body);
     if (this.isAuditAway) throw new ProblemError('unavailable', 'Try again.');
-    return this.ledger.answer(body);
+    return new SignedReply(this.ledger.answer(body));
   }
 
   async #onEvent(message: TailedMessage): Promise<void> {

@@ -33,7 +33,7 @@ export const outboxProviders: Provider[] = [
         eventRelayPorts({
           ...{ messaging, signingKey, source: ownSource, clock, logger },
           // It need not ask itself over NATS.
-          ask: async (request) => await watermark.answer(request),
+          asks: async (question) => await watermark.answer(question),
         }),
         { schema: workSchema, source: ownSource, clock, logger },
       ),

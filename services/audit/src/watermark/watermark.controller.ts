@@ -5,7 +5,7 @@ import {
   WatermarkRequest,
   type WatermarkAnswer,
 } from '#libs/contracts';
-import { header, Request, type RequestContext } from '#libs/messaging';
+import { header, Request, SignedReply, type RequestContext } from '#libs/messaging';
 import { Controller } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
 import { hostOf, SignatureCheck } from '../classification/signature.check.js';
@@ -26,7 +26,7 @@ export class WatermarkController {
   async ofService(
     @Payload() request: WatermarkRequest,
     @Ctx() context: RequestContext,
-  ): Promise<WatermarkAnswer> {
+  ): Promise<SignedReply<WatermarkAnswer>> {
     if (hostOf(request.source) !== null)
       throw new ProblemError(
         'wrong_host',
@@ -40,7 +40,7 @@ export class WatermarkController {
   async ofAgent(
     @Payload() request: WatermarkRequest,
     @Ctx() context: RequestContext,
-  ): Promise<WatermarkAnswer> {
+  ): Promise<SignedReply<WatermarkAnswer>> {
     if (hostOf(request.source) !== context.hostToken)
       throw new ProblemError(
         'wrong_host',
@@ -49,8 +49,13 @@ export class WatermarkController {
     return await this.answer(request, context);
   }
 
-  /** What a producer says is unavailable is given up: so it must be the producer who says it. */
-  private async answer(request: WatermarkRequest, context: RequestContext): Promise<WatermarkAnswer> {
+  /**
+   * What a producer says is unavailable is given up, and what it is answered it deletes: so either must be who it says it is.
+   */
+  private async answer(
+    request: WatermarkRequest,
+    context: RequestContext,
+  ): Promise<SignedReply<WatermarkAnswer>> {
     const signature = header(context.headers, signatureHeader);
     const producer = { source: request.source, incarnation: noIncarnation };
     const verdict = await this.signatures.check(producer, context.rawBody, signature);
@@ -61,6 +66,7 @@ export class WatermarkController {
       );
     if (verdict !== 'good')
       throw new ProblemError('bad_signature', `Sign the question with the key of ${request.source}.`);
-    return await this.watermark.answer(request);
+    const { source, nonce } = request;
+    return new SignedReply({ source, nonce, ...(await this.watermark.answer(request)) });
   }
 }

@@ -1,6 +1,12 @@
 import { CLOCK, type Clock } from '#libs/clock';
-import { watermarkLimits, type WatermarkAnswer, type WatermarkRequest } from '#libs/contracts';
-import { consumerPlace, Messaging, type ConsumerPlace } from '#libs/messaging';
+import { watermarkLimits } from '#libs/contracts';
+import {
+  consumerPlace,
+  Messaging,
+  type ConsumerPlace,
+  type WatermarkQuestion,
+  type Watermarks,
+} from '#libs/messaging';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { Inject, Injectable } from '@nestjs/common';
 import { EVENTS_CONSUMER, type EventsConsumer } from '../audit.keys.js';
@@ -9,8 +15,8 @@ import { GapRepository, type Incarnation, type ProducerState } from './gap.repos
 import { firstOf, normalised, upToOf, without, type Ranges } from './ranges.js';
 import { RefillPlanner, type Progress } from './refill.planner.js';
 
-type Asked = WatermarkRequest['incarnations'][number];
-type Answered = WatermarkAnswer['incarnations'][number];
+type Asked = WatermarkQuestion['incarnations'][number];
+type Answered = Watermarks['incarnations'][number];
 type Place = () => Promise<ConsumerPlace | null>;
 
 const marked_max = 16_384;
@@ -35,7 +41,7 @@ export class WatermarkService {
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
-  async answer({ source, incarnations }: WatermarkRequest): Promise<WatermarkAnswer> {
+  async answer({ source, incarnations }: WatermarkQuestion): Promise<Watermarks> {
     const ids = [...new Set(incarnations.map(({ incarnation }) => incarnation))];
     const states = await this.repository.states(source, ids);
     await this.mark(source, ids);

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
 import {
   newId,
   streams,
@@ -44,8 +45,12 @@ describe('the watermark', () => {
     { source, incarnation, key, sequence }: SpecProducer,
     { last = sequence, unavailable = [] as SequenceRange[], subject = internal, signer = key } = {},
   ) => {
-    const request = { source, incarnations: [{ incarnation, last, unavailable }] };
-    const answer = await fixture.messaging.request<WatermarkAnswer>(subject, request, { signer });
+    const nonce = randomBytes(16).toString('base64url');
+    const request = { source, nonce, incarnations: [{ incarnation, last, unavailable }] };
+    const { publicJwk: verify } = await SigningKey.fromFile(fixture.config.signingKeyPath);
+    const answer = await fixture.messaging.request<WatermarkAnswer>(subject, request, { signer, verify });
+    // To this question and no other, by the key that the events of the audit service are signed with.
+    expect(answer).toMatchObject({ source, nonce });
     return answer.incarnations[0] ?? null;
   };
   /** Asks as a producer does, again and again, until something is asked for. */

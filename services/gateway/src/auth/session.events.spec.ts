@@ -6,6 +6,7 @@ import {
   parseBody,
   provision,
   RequestReplyServer,
+  SignedReply,
   SigningKey,
   verifyEvent,
   verifySignature,
@@ -29,6 +30,7 @@ describe('refusals at the door', () => {
   let nats: TestNats;
   let audit: Messaging;
   let signingKey: SigningKey;
+  let auditKey: SigningKey;
   let folder: string;
   let app: NestFastifyApplication | null;
   let ledger: WatermarkLedger;
@@ -40,6 +42,7 @@ describe('refusals at the door', () => {
     nats = await startNats();
     audit = await connectMessaging({ servers: nats.url, name: 'audit', logger });
     signingKey = await SigningKey.generate();
+    auditKey = await SigningKey.generate();
   });
   afterAll(async () => {
     await audit.drain();
@@ -70,7 +73,7 @@ describe('refusals at the door', () => {
     });
   };
   const answer = async () => {
-    server = new RequestReplyServer(audit, { queue: 'audit' });
+    server = new RequestReplyServer(audit, { queue: 'audit', replySigner: auditKey });
     const subject = subjects.internal('audit', 'watermark');
     const extras = {
       ...{ kind: 'request', name: subject, api: null },
@@ -79,7 +82,7 @@ describe('refusals at the door', () => {
     const handler = async (request: WatermarkRequest, { rawBody, headers }: RequestContext) => {
       await verifySignature(rawBody, headers['tradefleet-signature'], signingKey.publicJwk);
       expect(request.source).toBe('/gateway');
-      return ledger.answer(request);
+      return new SignedReply(ledger.answer(request));
     };
     server.addHandler(subject, handler, false, extras);
     await new Promise<void>((resolve) => server?.listen(() => resolve()));
@@ -89,6 +92,7 @@ describe('refusals at the door', () => {
     const config = {
       ...{ natsUrl: [nats.url], port: 1, adminToken: 'x'.repeat(32), signingKeyPath: '' },
       ...{ logLevel: 'info' as const, signingKey, spoolPath: join(folder, 'spool.sqlite') },
+      auditPublicKey: [auditKey.publicJwk],
     };
     app = await createGateway(config, messaging, logger);
     await app.listen(0, '127.0.0.1');

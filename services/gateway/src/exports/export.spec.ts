@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { apiSubject, type EventPage, type FleetEvent, newId, ProblemError } from '#libs/contracts';
 import { connectMessaging, type Messaging, SigningKey } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
-import { startNats, type TestNats, waitFor } from '#libs/testing';
+import { aPublicKey, startNats, type TestNats, waitFor } from '#libs/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -48,6 +48,7 @@ describe('events export', () => {
       {
         ...{ natsUrl: [nats.url], port: 1, adminToken, signingKeyPath: '', logLevel: 'debug', signingKey },
         spoolPath: join(folder, 'spool.sqlite'),
+        auditPublicKey: [aPublicKey],
       },
       messaging,
       logger,

@@ -30,14 +30,17 @@ export const spoolProviders: Provider[] = [
       spool: EventSpool,
       db: SpoolFile,
       messaging: Messaging,
-      { signingKey }: GatewayConfig,
+      { signingKey, auditPublicKey: auditKeys }: GatewayConfig,
       clock: Clock,
       logger: Logger,
     ) =>
       new SpoolPublisher({
         ...{ spool, db, source, signingKey, clock, logger },
         messaging: () => messaging,
-        ask: askWatermark(() => messaging, subjects.internal('audit', 'watermark'), signingKey),
+        ask: askWatermark({
+          ...{ messaging: () => messaging, subject: subjects.internal('audit', 'watermark') },
+          ...{ signer: signingKey, auditKeys },
+        }),
       }),
   },
 ];

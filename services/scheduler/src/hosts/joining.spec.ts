@@ -15,6 +15,7 @@ import {
 import { connectMessaging, SigningKey, type Messaging } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
 import {
+  aPublicKey,
   startNats,
   startPostgres,
   uniqueName,
@@ -50,6 +51,7 @@ describe('joining the fleet', () => {
       natsUrl: [nats.url],
       databaseUrl: await postgres.createDatabase(),
       signingKeyPath: join(folder, 'signing.jwk'),
+      auditPublicKey: aPublicKey,
       logLevel: 'trace',
     });
     key = await SigningKey.generate();

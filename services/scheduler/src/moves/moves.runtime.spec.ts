@@ -7,6 +7,7 @@ import type { Operation } from '#libs/contracts';
 import { connectMessaging, SigningKey, type Messaging } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
 import {
+  aPublicKey,
   aCapacity,
   startNats,
   startPostgres,
@@ -62,6 +63,7 @@ async function begin(): Promise<void> {
     natsUrl: [nats.url],
     databaseUrl,
     signingKeyPath: join(folder, 'key.jwk'),
+    auditPublicKey: aPublicKey,
     // No pause of a busy machine ends the lead.
     leaderLeaseMs: 30_000,
     leaseTtlMs: 60_000,

@@ -13,6 +13,7 @@ import {
   parseBody,
   provision,
   RequestReplyServer,
+  SignedReply,
   verifySignature,
   type OutgoingMessage,
   type RequestContext,
@@ -76,7 +77,9 @@ describe('events of the scheduler', () => {
     });
   };
   const answer = async () => {
-    const serving = new RequestReplyServer(runtime.messaging, { queue: 'audit' });
+    const serving = new RequestReplyServer(runtime.messaging, {
+      ...{ queue: 'audit', replySigner: runtime.signingKey },
+    });
     const subject = subjects.internal('audit', 'watermark');
     const extras = {
       ...{ kind: 'request', name: subject, api: null },
@@ -84,7 +87,7 @@ describe('events of the scheduler', () => {
     };
     const handler = async (request: WatermarkRequest, { rawBody, headers }: RequestContext) => {
       await verifySignature(rawBody, headers['tradefleet-signature'], runtime.signingKey.publicJwk);
-      return ledger.answer(request);
+      return new SignedReply(ledger.answer(request));
     };
     serving.addHandler(subject, handler, false, extras);
     await new Promise<void>((resolve) => serving.listen(() => resolve()));

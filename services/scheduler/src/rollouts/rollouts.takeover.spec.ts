@@ -7,6 +7,7 @@ import { hasEnded, type Rollout } from '#libs/contracts';
 import { connectMessaging, SigningKey, type Messaging } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
 import {
+  aPublicKey,
   aCapacity,
   startNats,
   startPostgres,
@@ -62,6 +63,7 @@ async function scheduler(onLeadershipLost: () => void = () => undefined): Promis
     natsUrl: [nats.url],
     databaseUrl,
     signingKeyPath: join(folder, 'key.jwk'),
+    auditPublicKey: aPublicKey,
     // No pause of a busy machine ends the lead.
     leaderLeaseMs: 30_000,
     leaseTtlMs: 60_000,

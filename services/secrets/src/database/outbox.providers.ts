@@ -4,6 +4,7 @@ import { eventRelayPorts, Messaging, SigningKey } from '#libs/messaging';
 import { Outbox, OutboxRelay } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { DataSource } from 'typeorm';
+import { SECRETS_CONFIG, type SecretsConfig } from '../secrets.config.js';
 import { secretsSchema } from './database.options.js';
 
 const source = '/secrets';
@@ -17,15 +18,16 @@ export const outboxProviders: Provider[] = [
   },
   {
     provide: OutboxRelay,
-    inject: [DataSource, Messaging, SigningKey, CLOCK, LOGGER],
+    inject: [DataSource, Messaging, SigningKey, SECRETS_CONFIG, CLOCK, LOGGER],
     useFactory: (
       dataSource: DataSource,
       messaging: Messaging,
       signingKey: SigningKey,
+      { auditPublicKey: asks }: SecretsConfig,
       clock: Clock,
       logger: Logger,
     ) =>
-      new OutboxRelay(dataSource, eventRelayPorts({ messaging, signingKey, source, clock, logger }), {
+      new OutboxRelay(dataSource, eventRelayPorts({ messaging, signingKey, source, clock, logger, asks }), {
         schema: secretsSchema,
         source,
         clock,

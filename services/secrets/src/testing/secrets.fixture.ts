@@ -32,6 +32,7 @@ import {
 } from '#libs/messaging';
 import { createLogger } from '#libs/telemetry';
 import {
+  aPublicKey,
   startNats,
   startPostgres,
   type TestNats,
@@ -122,6 +123,7 @@ export class SecretsFixture {
       sealingKeyPath: join(folder, 'sealing.jwk'),
       signingKeyPath: join(folder, 'signing.jwk'),
       schedulerPublicKey: signer.publicJwk,
+      auditPublicKey: aPublicKey,
       logLevel: 'trace',
       refusalEventsPerSecond: 1000,
       ...settings,

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { SystemClock } from '#libs/clock';
 import { createDataSource, runMigrations, TransactionRunner } from '#libs/persistence';
-import { startPostgres, type TestPostgres, uniqueName } from '#libs/testing';
+import { aPublicKey, startPostgres, type TestPostgres, uniqueName } from '#libs/testing';
 import type { DataSource } from 'typeorm';
 import { databaseOptions } from '../../database/database.options.js';
 import { SecretsConfig } from '../../secrets.config.js';
@@ -22,6 +22,7 @@ describe('the embedded engine', () => {
       ...{ natsUrl: ['nats://127.0.0.1:1'], databaseUrl: await postgres.createDatabase() },
       ...{ masterKeyPath: '-', sealingKeyPath: '-', signingKeyPath: '-' },
       schedulerPublicKey: { kty: 'OKP', crv: 'Ed25519', x: 'A'.repeat(43) },
+      auditPublicKey: aPublicKey,
     });
     await runMigrations(databaseOptions(config));
     dataSource = await createDataSource(databaseOptions(config)).initialize();
