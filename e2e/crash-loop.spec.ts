@@ -5,6 +5,9 @@ import { DockerEngine } from './testing/docker.engine.js';
 import { FleetHarness } from './testing/fleet.harness.js';
 import { aManifest, fastMarket, manyBots } from './testing/manifests.js';
 
+/** A busy agent must have seen that it was ready once before. */
+const crash_after_s = 3;
+
 type Policies = NonNullable<ApiRequest<'bots.create'>['policies']>;
 
 /** Bots that end by themselves, over and over: tried in place, then on the other host, then given up. */
@@ -46,7 +49,7 @@ describe('a bot that crashes', () => {
         const { status } = await fleet.bot(bot);
         return status.gaveUpAt === null ? null : status;
       },
-      { timeoutMs: 90_000, what: `${bot} to be given up` },
+      { timeoutMs: 150_000, what: `${bot} to be given up` },
     );
   const ofType = (events: readonly FleetEvent[], type: string) =>
     events.filter((event) => event.type === `tradefleet.${type}`).map(({ data }) => data);
@@ -55,7 +58,7 @@ describe('a bot that crashes', () => {
   it('is begun again in place, then on the other host, then given up until somebody starts it', async () => {
     const restart = { attempts: 2, delayMs: 300, delayMaxMs: 300 };
     const reschedule = { attempts: 1, delayMs: 1000, delayMaxMs: 1000 };
-    const { bot } = await aCrashingBot(1.5, { restart, reschedule });
+    const { bot } = await aCrashingBot(crash_after_s, { restart, reschedule });
     const status = await untilGivenUp(bot);
     expect(status).toMatchObject({
       ...{ phase: 'failed', failures: 2, nextTryAt: null, host: null },
@@ -91,8 +94,14 @@ describe('a bot that crashes', () => {
       ]);
       expect(ofType(grants, 'grant.issued')).toHaveLength(3);
     }
-    const containers = (await engine.containers(fleet.name)).map(({ allocation }) => allocation);
-    expect(containers).not.toContain(status.allocation?.id);
+    // The end is told when nothing runs; what is left goes after it.
+    await waitFor(
+      async () => {
+        const containers = (await engine.containers(fleet.name)).map(({ allocation }) => allocation);
+        return !containers.includes(status.allocation?.id ?? '');
+      },
+      { what: 'its container to go' },
+    );
 
     await fleet.gateway.call('bots.start', { name: bot });
     const again = await fleet.untilRuns(bot, 2);
@@ -116,7 +125,9 @@ describe('a bot that crashes', () => {
 
   it('is begun again by the next agent when its own is killed between two attempts', async () => {
     const restart = { attempts: 2, delayMs: 4000, delayMaxMs: 4000, jitter: 0 };
-    const { bot } = await aCrashingBot(1.5, { restart, reschedule: { attempts: 0 } });
+    // It waits for the next agent with a lease that outlives the slowest start of one.
+    const policies = { restart, reschedule: { attempts: 0 }, leaseTtlMs: 120_000 };
+    const { bot } = await aCrashingBot(crash_after_s, policies);
     const first = await fleet.untilRuns(bot);
     await fleet.untilAudited({ allocation: first.id }, ['allocation.restarting']);
     await fleet.kill(`agent-${first.host}`);

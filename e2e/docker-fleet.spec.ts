@@ -55,7 +55,13 @@ describe('a fleet with Docker', () => {
   it('runs the four bots of its manifest, one container each, on both hosts', async () => {
     const bots = await Promise.all(names.map((name) => fleet.bot(name)));
     expect(bots.map(({ status }) => status.phase)).toEqual(['running', 'running', 'running', 'running']);
-    const placed = await fleet.audited({ tenant }, { type: 'tradefleet.allocation.placed' });
+    const placed = await waitFor(
+      async () => {
+        const found = await fleet.audited({ tenant }, { type: 'tradefleet.allocation.placed' });
+        return found.length >= names.length ? found : null;
+      },
+      { what: 'the audit log to have all placements' },
+    );
     const first = names.map((name) => placed.find(({ data }) => data['bot'] === name)?.data['host']);
     expect(new Set(first)).toEqual(new Set(['host-a', 'host-b']));
     for (const { status } of bots) {

@@ -46,7 +46,7 @@ describe('a fleet with a standby', () => {
     before = await Promise.all(bots.map((bot) => fleet.untilRuns(bot)));
     pids = before.map((allocation) => botPid(allocation));
     await untilBothAreThere();
-  }, 60_000);
+  }, 180_000);
 
   const botPid = (allocation: Allocation): number =>
     processesNaming(fleet.runDirectory(allocation)).find(({ command }) => command.includes('main.py'))?.pid ??
@@ -158,7 +158,7 @@ describe('a fleet with a standby', () => {
     expect(givenUp).toBe(false);
     expect(watchedMs).toBeGreaterThanOrEqual(ruleMs);
     await expectNothingHappenedToBots();
-  }, 120_000);
+  }, 240_000);
 
   it('goes on when the leader is asked to end, which gives the lead up', async () => {
     const { term, holder } = await leader();
@@ -166,7 +166,7 @@ describe('a fleet with a standby', () => {
     const next = await untilAnotherLeads(term);
     expect(takeoverOf(next.term)).toMatchObject({ givenUp: true });
     await expectNothingHappenedToBots();
-  }, 120_000);
+  }, 240_000);
 
   it('goes on when the standby is killed, as if nothing were', async () => {
     const { term, holder } = await leader();
@@ -175,7 +175,7 @@ describe('a fleet with a standby', () => {
     await untilBothAreThere();
     expect((await leader()).term).toBe(term);
     await expectNothingHappenedToBots();
-  }, 120_000);
+  }, 240_000);
 
   it('survives the death of Postgres', async () => {
     const pidFile = join(fleet.state, 'postgres', 'data', 'postmaster.pid');
@@ -184,7 +184,7 @@ describe('a fleet with a standby', () => {
     await waitFor(() => !isRunning(pid), { what: 'Postgres to be dead' });
     await waitFor(() => leader(), { timeoutMs: 60_000, what: 'somebody to lead' });
     await expectNothingHappenedToBots();
-  }, 120_000);
+  }, 240_000);
 
   const natsPid = (): number => {
     const config = join(fleet.state, 'nats.conf');
@@ -199,7 +199,7 @@ describe('a fleet with a standby', () => {
     await waitFor(() => !isRunning(pid), { what: 'NATS to be dead' });
     await waitFor(() => leader(), { timeoutMs: 60_000, what: 'somebody to lead' });
     await expectNothingHappenedToBots();
-  }, 120_000);
+  }, 240_000);
 
   it('that has no NATS for longer than a lease has its bots end, but those of longer leases, and run again', async () => {
     const ending = await fleet.untilRuns(usual);

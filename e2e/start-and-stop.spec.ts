@@ -54,14 +54,19 @@ describe('starting and stopping', () => {
   it.each(moments)(
     'Ctrl-C %s leaves nothing',
     async (_, come) => {
-      await fleet.launch();
-      await waitFor(come, { timeoutMs: 90_000, intervalMs: 1, what: 'the moment' });
-      expect(fleet.readRecord()?.ready).toBe(false);
-      expect(await fleet.end('SIGINT')).toBe('code 0');
-      await fleet.untilNothingIsLeft();
-      expect(fleet.console()).not.toMatch(/✗|error/i);
+      let tries = 0;
+      for (let wasReady = true; wasReady;) {
+        await fleet.launch();
+        await waitFor(come, { timeoutMs: 90_000, intervalMs: 1, what: 'the moment' });
+        // A busy machine may have let it pass before it was seen: once more then.
+        wasReady = fleet.readRecord()?.ready === true;
+        expect(await fleet.end('SIGINT')).toBe('code 0');
+        await fleet.untilNothingIsLeft();
+        expect(fleet.console()).not.toMatch(/✗|error/i);
+        expect((tries += 1)).toBeLessThanOrEqual(3);
+      }
     },
-    180_000,
+    360_000,
   );
 
   it('goes on where it was: the same bots run again, each under a higher epoch', async () => {
