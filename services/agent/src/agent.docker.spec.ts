@@ -126,7 +126,7 @@ describe('an agent with the docker driver', () => {
         (event) => event.type === 'tradefleet.host.stray-found' && event.data['container'] === copy.id,
       ),
     );
-  }, 60_000);
+  }, 180_000);
 
   it('tells of a bot that was killed from outside', async () => {
     await start();
@@ -142,7 +142,8 @@ describe('an agent with the docker driver', () => {
   });
 
   it('ends a container whose lease is not renewed', async () => {
-    fixture.scheduler.leaseTtlMs = 4000;
+    // Longer than a busy machine takes to bring the bot up.
+    fixture.scheduler.leaseTtlMs = 10_000;
     await start();
     const command = fixture.command();
     await fixture.scheduler.send(command);

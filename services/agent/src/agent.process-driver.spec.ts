@@ -96,7 +96,8 @@ describe('an agent with the process driver', () => {
   });
 
   it('leaves a bot to its supervisor, which ends it with its lease, and tells so later', async () => {
-    fixture.scheduler.leaseTtlMs = 3000;
+    // Longer than a busy machine takes to bring the bot up.
+    fixture.scheduler.leaseTtlMs = 8000;
     await start();
     const command = fixture.command({ parameters: busy });
     await fixture.scheduler.send(command);

@@ -106,7 +106,7 @@ describe('housekeeping', () => {
     const at = (allocation: string, what: string) =>
       events.findIndex((event) => event.entityId === allocation && event.what === what);
     expect(at(stranger.allocation, 'failed')).toBeLessThan(at(next.allocation, 'preparing'));
-  }, 60_000);
+  }, 180_000);
 
   it('says nothing of the end of one whose command has come while it was being killed', async () => {
     const stranger = await aStranger();
@@ -119,7 +119,7 @@ describe('housekeeping', () => {
     await fixture.scheduler.heard(allocation, 'running');
     expect(fixture.scheduler.told(allocation)).not.toContain('failed');
     expect(tasks()).toHaveLength(1);
-  }, 60_000);
+  }, 180_000);
 
   it('leaves alone what the agent starts that took the place of this one', async () => {
     await fixture.start();
@@ -138,5 +138,5 @@ describe('housekeeping', () => {
     expect(tasks().map(({ spec, state }) => [spec.allocation, state])).toEqual([
       [other.allocation, 'running'],
     ]);
-  }, 60_000);
+  }, 180_000);
 });

@@ -37,7 +37,7 @@ describe.each(harnesses)('the %s driver', (name, createHarness) => {
   beforeAll(async () => {
     harness = await createHarness();
     driver = harness.driver(host);
-  }, 120_000);
+  }, 240_000);
 
   afterAll(() => harness.close(), 120_000);
 

@@ -83,7 +83,7 @@ describe('a state file that cannot be opened', () => {
     await opening;
     expect(fault).toBeInstanceOf(StateUnavailable);
     expect(fault).toMatchObject({ held: true, message: expect.stringMatching(/in use by another process/) });
-  }, 60_000);
+  }, 180_000);
 
   it('is not waited for any more once the agent is asked to end', async () => {
     await hold();

@@ -19,6 +19,11 @@ async function started(driver: Driver, task: TaskSpec): Promise<TaskHandle> {
   return driver.start(task);
 }
 
+/** A program that has said so has its signal handlers in place. */
+async function untilHandlesSignals(driver: Driver, handle: TaskHandle): Promise<void> {
+  await waitFor(async () => (await driver.logs(handle, 10)).some(({ text }) => text === 'bot started'));
+}
+
 const faulty = (fault: string, retry: boolean): unknown =>
   expect.objectContaining({ name: 'DriverError', fault, retry });
 
@@ -30,7 +35,7 @@ describe('the docker driver', () => {
   beforeAll(async () => {
     harness = await DockerHarness.create();
     driver = harness.driver(host);
-  }, 60_000);
+  }, 180_000);
 
   afterAll(() => harness.close(), 60_000);
 
@@ -124,12 +129,20 @@ describe('the docker driver', () => {
       finds_names: false,
     });
     await driver.destroy(handle);
-  }, 90_000);
+  }, 180_000);
 
   it('tells that a bot used up its memory', async () => {
     const events: TaskEvent[] = [];
     const controller = new AbortController();
     driver.events((event) => events.push(event), controller.signal);
+    // It may take a while until it listens.
+    const noise = harness.task('runs', { host });
+    for (const step of steps) await driver.prepare(step, noise);
+    await waitFor(async () => {
+      await driver.stop(await driver.start(noise), 0);
+      return events.some((e) => e.allocation === noise.allocation && e.kind === 'exited');
+    });
+    await driver.discard(noise);
     const eater = 'held = []\nwhile True: held.append(bytearray(1 << 20))\n';
     const task = harness.taskRunning(eater, {
       host,
@@ -199,7 +212,7 @@ describe('the docker driver', () => {
     await waiting;
     await Promise.all([first, second].map((handle) => proxied.destroy(handle)));
     await proxy.stop();
-  }, 60_000);
+  }, 180_000);
 
   it('never has more starts under way at the engine than it may', async () => {
     const proxy = await EngineProxy.start(harness.socketPath);
@@ -215,7 +228,7 @@ describe('the docker driver', () => {
     expect(proxy.parallelMax.get('POST /containers/ID/start')).toBeLessThanOrEqual(3);
     await Promise.all(handles.map((handle) => proxied.destroy(handle)));
     await proxy.stop();
-  }, 90_000);
+  }, 180_000);
 
   it('says when the address pool is used up, and goes on when there is room again', async () => {
     // Somewhere in 10.202.0.0/15, where another run of this test hardly looks at the same time.
@@ -266,6 +279,7 @@ describe('the docker driver', () => {
     const waiting = proxied.wait(handle, LONG);
     // The list that follows the opening of the stream is the last thing it does before it only listens.
     await waitFor(() => asked('/events') && listed() && asked('/wait'));
+    await untilHandlesSignals(driver, handle);
     proxy.judge = (_, path): Verdict => (path.startsWith('/events') ? 'refuse' : 'pass');
     proxy.cut();
     await driver.stop(handle, 20_000);
