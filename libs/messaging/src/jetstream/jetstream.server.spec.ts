@@ -252,7 +252,8 @@ describe('one message at a time', () => {
   });
 
   it('keeps a message that takes long from being delivered twice', async () => {
-    const { stream, consumer } = await made({ ack_wait_ms: 300 });
+    // Longer than a busy machine holds this process up.
+    const { stream, consumer } = await made({ ack_wait_ms: 4000 });
     const release = signal();
     const deliveries: number[] = [];
     await consume({ spec: consumer }, async (payload) => {
@@ -261,8 +262,8 @@ describe('one message at a time', () => {
     });
     await publish(stream, [{ n: 1 }]);
     await waitFor(() => deliveries.length === 1, { what: 'the delivery' });
-    // Its time would have been over three times.
-    await messaging.clock.sleep(1000);
+    // Its time would have been over.
+    await messaging.clock.sleep(5000);
     expect(deliveries).toEqual([1]);
     release.resolve();
     await settled(consumer);
@@ -453,7 +454,7 @@ describe('life and death', () => {
   });
 
   it('does not wait for ever at a shutdown; what was not finished comes again', async () => {
-    const { stream, consumer } = await made({ ack_wait_ms: 400 });
+    const { stream, consumer } = await made({ ack_wait_ms: 4000 });
     const release = signal();
     const deliveries: number[] = [];
     await publish(stream, [{ n: 1 }]);
@@ -478,7 +479,7 @@ describe('life and death', () => {
   });
 
   it('has messages delivered to another when a process dies with them', async () => {
-    const { stream, consumer } = await made({ ack_wait_ms: 500 });
+    const { stream, consumer } = await made({ ack_wait_ms: 4000 });
     const dying = await connected(nats);
     await publish(stream, numbered(3));
     const never = signal();

@@ -232,14 +232,16 @@ describe('the work that must be possible', () => {
       });
       const own = consumers.agentCommands('h1');
       const { js } = agent.internals();
-      const command = await (await js.consumers.get(own.stream, own.durable)).next({ expires: 5000 });
+      const command = await (await js.consumers.get(own.stream, own.durable)).next({ expires: 20_000 });
       expect(command?.subject).toBe(subjects.command('h1', 'start'));
       expect(await command?.ackAck()).toBe(true);
 
       const running = subjects.event('allocation', 'a1', 'running');
       await agent.publishDurable({ subject: running, messageId: 'e1', body: '{}', headers: {} });
       const { durable, stream } = consumers.audit;
-      const event = await (await audit.internals().js.consumers.get(stream, durable)).next({ expires: 5000 });
+      const event = await (
+        await audit.internals().js.consumers.get(stream, durable)
+      ).next({ expires: 20_000 });
       expect(event?.subject).toBe(running);
       expect(await event?.ackAck()).toBe(true);
       await waitFor(() => tailed.length > 0, { what: 'the event in the tail' });
@@ -252,7 +254,7 @@ describe('the work that must be possible', () => {
   it('an agent cannot pull the commands of another host', async () => {
     const connection = await rawAs({ agent: 'h1' });
     const other = consumers.agentCommands('h2');
-    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 1000 });
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 20_000 });
     await expect(manager.consumers.info(other.stream, other.durable)).rejects.toThrow(/permission/i);
     await connection.close();
   });
@@ -289,7 +291,7 @@ describe('the work that must be possible', () => {
     agent.publish(jsApi('CONSUMER.INFO.COMMANDS.agent-h1'), '', { reply: subjects.command('h2', 'start') });
     agent.publish(evt('allocation', 'running'), '{}', { reply: subjects.command('h2', 'start') });
     // Answered in their order: this one last.
-    await agent.request(pull, nothing, { timeout: 5000 });
+    await agent.request(pull, nothing, { timeout: 20_000 });
     await waitFor(async () => (await stored())[1]?.[1] === Number(before[1]?.[1]) + 1, {
       what: 'the event, which is allowed',
     });
@@ -321,10 +323,10 @@ describe('the work that must be possible', () => {
       });
     };
     const logs = subjects.agentLogs('h1');
-    await expect(gateway.request(logs, {}, { timeoutMs: 2000 })).rejects.toMatchObject({
+    await expect(gateway.request(logs, {}, { timeoutMs: 20_000 })).rejects.toMatchObject({
       code: 'unavailable',
     });
-    const unheard = agent.request(subjects.heartbeat('h1'), {}, { timeoutMs: 2000 });
+    const unheard = agent.request(subjects.heartbeat('h1'), {}, { timeoutMs: 20_000 });
     await expect(unheard).rejects.toMatchObject({ code: 'unavailable' });
     const servers = [
       await answering(agent, logs, 'agent-logs'),

@@ -78,4 +78,4 @@ it('sends no answer of one that may no more, although it had begun to work on it
   b.may = true;
   expect(await ask()).toBe('b');
   await expect(answer).rejects.toThrow();
-}, 20_000);
+});

@@ -6,7 +6,7 @@ import { ApiHarness } from '../api.harness.js';
 describe('refused requests', () => {
   let harness: ApiHarness;
   beforeAll(async () => {
-    harness = await ApiHarness.start({ refusalEventsPerSecond: 5 });
+    harness = await ApiHarness.start({ refusalEventsPerSecond: 2 });
   });
   afterAll(async () => {
     await harness.stop();
