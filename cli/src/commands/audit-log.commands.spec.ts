@@ -30,7 +30,13 @@ class ALog {
     this.checkpoints = [10, 20].map((size) => this.signed(size));
     gateway.answers = {
       'log.checkpoint': () => ({
-        ...{ origin, size: this.lines.length, checkpoint: this.checkpoints.at(-1) ?? null, diverged: null },
+        ...{
+          origin,
+          size: this.lines.length,
+          checkpoint: this.checkpoints.at(-1) ?? null,
+          diverged: null,
+          damage: null,
+        },
         ...{ key: jwk, verifierKey: verifierKey(origin, createPublicKey(privateKey)) },
       }),
       'log.checkpoints': ({ after }) => ({

@@ -69,6 +69,10 @@ export const AuditConfig = z.strictObject({
   silentAfterMs: z.int().min(1000).max(86_400_000).default(600_000),
   /** From how many within which time activity is unusual; as JSON. */
   unusualActivity: UnusualActivitySettings.prefault({}),
+  /** In how long the whole log is read again and held to what it was when it was committed; */
+  selfCheckRoundMs: z.int().min(1000).max(2_592_000_000).default(86_400_000),
+  /** longer where that would take more than this share of the time: it rests between. */
+  selfCheckShareMax: z.number().min(0.0001).max(1).default(0.01),
   /** How often it is looked for, and whether a week is over. */
   securityLookMs: z.int().min(100).max(3_600_000).default(60_000),
   /** Refused requests a second that have an event each; what is beyond is counted. */

@@ -45,6 +45,7 @@ import { QueryService } from './query/query.service.js';
 import { RetentionController } from './retention/retention.controller.js';
 import { retentionProviders } from './retention/retention.providers.js';
 import { TailService } from './query/tail.service.js';
+import { selfCheckProviders } from './self-check/self-check.providers.js';
 import { SecurityController } from './security/security.controller.js';
 import { securityProviders } from './security/security.providers.js';
 import { GapLedger } from './watermark/gap.ledger.js';
@@ -109,6 +110,7 @@ export class AuditModule {
         ...retentionProviders,
         ...[Classifier, ...privacyProviders, Committer, IngestionService],
         ...securityProviders,
+        ...selfCheckProviders,
         ...[QuarantineReports, QuarantineRepository, QuarantineService],
         ...[GapRepository, GapLedger, RefillPlanner, WatermarkService],
         ...[ProducerRepository, ProducerService, SilenceWatch],

@@ -24,6 +24,8 @@ import { LogKey } from './log/log-key.js';
 import { OwnEvents } from './outbox/own.events.js';
 import { LogGrowth } from './query/log.growth.js';
 import { SecurityWatch } from './security/security.watch.js';
+import { SelfCheckService } from './self-check/self-check.service.js';
+import { TileRebuilder } from './self-check/tile.rebuilder.js';
 import { RetentionService } from './retention/retention.service.js';
 import { SilenceWatch } from './watermark/silence.watch.js';
 
@@ -49,8 +51,9 @@ const concurrency = 2;
 /**
  * Starts the service: the order of the steps stands here and nowhere else.
  *
- *   migrations and roles (as owner) -> NATS -> database (as writer, as reader) -> check of the roles -> consume and answer
- *     -> publish own events, look for silent producers and unusual activity, make checkpoints
+ *   migrations and roles (as owner) -> NATS -> database (as writer, as reader) -> check of the roles
+ *     -> make lost tiles again -> consume and answer
+ *     -> publish own events, look for silent producers and unusual activity, make checkpoints, read the log again
  *
  * The consumer is the scheduler's to make; until it is there it is looked for.
  */
@@ -82,12 +85,14 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
     await requireRole(app.get(ReaderDatabase), 'reader');
     await app.get(KeeperDatabase).requireSafe();
     await app.get(LogRepository).ensureHead(config.logOrigin);
+    await app.get(TileRebuilder).rebuild();
     await app.listen();
     await app.get(RetentionService).tellLeftovers();
     app.get(OwnEvents).start();
     app.get(SilenceWatch).start();
     app.get(SecurityWatch).start();
     app.get(CheckpointService).start();
+    app.get(SelfCheckService).start();
   } catch (error) {
     await app.close();
     throw error;

@@ -49,6 +49,23 @@ export const LogDivergence = z
   .meta({ id: 'LogDivergence' });
 export type LogDivergence = z.infer<typeof LogDivergence>;
 
+/** Something of the log is not as it was committed: found by reading it again, stretch by stretch. */
+export const LogDamage = z
+  .strictObject({
+    /**
+     * `row-missing`: a record is neither there nor archived. `row-changed`: it is another one. `row-inserted`: a position has
+     * two. `tile-missing`, `tile-changed`: hashes of the tree, which can be made again from records or witness.
+     */
+    what: z.enum(['row-missing', 'row-changed', 'row-inserted', 'tile-missing', 'tile-changed']),
+    /** The first one. */
+    position: Position,
+    /** How many positions from there to the end of its stretch are concerned; of a tile those it stands for. */
+    records: z.int().min(1),
+    detail: z.string().max(300),
+  })
+  .meta({ id: 'LogDamage' });
+export type LogDamage = z.infer<typeof LogDamage>;
+
 export const LogCheckpointGet = z.strictObject({}).meta({ id: 'LogCheckpointGet' });
 export type LogCheckpointGet = z.infer<typeof LogCheckpointGet>;
 
@@ -62,6 +79,8 @@ export const LogState = z
     checkpoint: LogCheckpoint.nullable(),
     /** Null as it should be. */
     diverged: LogDivergence.nullable(),
+    /** The first damage that is known of; null as it should be. */
+    damage: LogDamage.nullable(),
     /** Checkpoints are signed with it. Whoever verifies should have it from somewhere else. */
     key: PublicJwk,
     /** The same for other tools: C2SP signed-note, `<name>+<key id>+<key>`. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AllocationState, Attempt, EndReason } from '../allocation/allocation.schema.js';
-import { LogDivergence } from '../audit/log.schema.js';
+import { LogDamage, LogDivergence } from '../audit/log.schema.js';
 import { GapEventData } from '../audit/producer.schema.js';
 import { SubjectErasedEventData, SubjectExportedEventData } from '../audit/privacy.schema.js';
 import { QuarantinedEventData, QuarantineFloodedEventData } from '../audit/quarantine.schema.js';
@@ -320,6 +320,16 @@ export const eventTypes = {
     'critical',
     'audit',
     LogDivergence.extend({ origin: z.string().max(100) }),
+  ),
+  /** A stretch of the log is not as it was committed; told of the first ones, until they are mended. */
+  'tradefleet.audit.log-damaged': type('critical', 'audit', LogDamage),
+  /** What was damaged is as it was committed again. */
+  'tradefleet.audit.log-mended': type('notice', 'audit', LogDamage),
+  /** Lost hashes of the tree were made again; they fit what had been signed. */
+  'tradefleet.audit.tiles-rebuilt': type(
+    'warning',
+    'audit',
+    z.strictObject({ tiles: z.int().min(1), level: z.int().min(0), index: z.int().min(0) }),
   ),
   /** Numbers of a producer did not come with the others; they are asked for again. */
   'tradefleet.audit.gap-found': type('warning', 'audit', GapEventData),

@@ -51,7 +51,7 @@ const rights: Record<RoleKind, Rights> = {
       'SELECT ON audit.security_types, audit.security_events, audit.reports',
       'EXECUTE ON FUNCTION audit.retention_plan',
       'SELECT (digest, stream_seq, subject, code, source, reason, recorded_at) ON audit.quarantine',
-      `SELECT ON ${workSchema}.head, ${workSchema}.producers, ${workSchema}.subjects`,
+      `SELECT ON ${workSchema}.head, ${workSchema}.producers, ${workSchema}.subjects, ${workSchema}.damage`,
     ],
     allowed: { [auditSchema]: ['SELECT'], [workSchema]: ['SELECT'] },
   },

@@ -39,7 +39,8 @@ type CheckpointRow = Omit<LogCheckpoint, 'size' | 'root' | 'createdAt'> & {
   readonly createdAt: Date;
 };
 
-const recordColumns = `position, id, source, incarnation, sequence, type, entity || '/' || entity_id AS subject, severity,
+/** Of a `RecordRow`. */
+export const recordColumns = `position, id, source, incarnation, sequence, type, entity || '/' || entity_id AS subject, severity,
   retention, actor, subject_id AS "subjectId", time, traceparent, recorded_at AS "recordedAt", signature,
   data::text AS data`;
 const checkpointColumns = 'origin, size, root, note, created_at AS "createdAt"';

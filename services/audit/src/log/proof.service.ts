@@ -10,6 +10,7 @@ import type {
 import { consistencyProof, hashAt, inclusionProof, rootAt, tile_hashes, type ReadTile } from '#libs/tlog';
 import { Inject, Injectable } from '@nestjs/common';
 import { refusal } from '../errors.js';
+import { DamageRepository } from '../self-check/damage.repository.js';
 import { CheckpointService } from './checkpoint.service.js';
 import { LOG_KEY, type LogKey } from './log-key.js';
 import { LogReader } from './log.reader.repository.js';
@@ -22,6 +23,7 @@ export class ProofService {
   constructor(
     private readonly reader: LogReader,
     private readonly checkpoints: CheckpointService,
+    private readonly damage: DamageRepository,
     @Inject(LOG_KEY) private readonly key: LogKey,
   ) {}
 
@@ -35,6 +37,7 @@ export class ProofService {
       size,
       checkpoint,
       diverged: this.checkpoints.diverged,
+      damage: await this.damage.first(),
       key: this.key.publicJwk,
       verifierKey: this.key.verifierKey,
     };
