@@ -172,7 +172,7 @@ describe('classification', () => {
 
   it('records events of a host that come before its registration', async () => {
     const agent = await SpecProducer.agent();
-    await fixture.start({ unknownHostWaitMs: 4000 });
+    await fixture.start({ unknownHostWaitMs: 60_000 });
     const early = await agent.many(3);
     await send(...early);
     const unrelated = await scheduler.next();

@@ -55,7 +55,7 @@ describe('what the audit service looks for', () => {
     await waitFor(
       async () =>
         (await fixture.query('SELECT 1 FROM audit.events WHERE id = ANY ($1)', [ids])).length === ids.length,
-      { what: 'the events to be recorded', timeoutMs: 20_000 },
+      { what: 'the events to be recorded', timeoutMs: 60_000 },
     );
   }
   const session = (ip: string, at: number): Told => ({
@@ -81,7 +81,7 @@ describe('what the audit service looks for', () => {
                AND NOT EXISTS (SELECT 1 FROM audit_work.outbox WHERE event IS NOT NULL AND published_at IS NULL)`,
           )
         ).length === 1,
-      { what: 'the log to be looked at', timeoutMs: 20_000 },
+      { what: 'the log to be looked at', timeoutMs: 60_000 },
     );
   };
 
@@ -99,12 +99,12 @@ describe('what the audit service looks for', () => {
       ...Array.from({ length: 15 }, (_, n) => locked(`a${n}`, at + n * 100)),
       ...Array.from({ length: 12 }, (_, n) => refused(at + n * 100)),
     ]);
-    await waitFor(async () => (await unusual()).length >= 3, { what: 'it to be noticed', timeoutMs: 20_000 });
+    await waitFor(async () => (await unusual()).length >= 3, { what: 'it to be noticed', timeoutMs: 60_000 });
     // The fifth of the other address comes within the window, in another portion.
     await tell('/gateway', [session('192.0.2.1', at + 4000), session('192.0.2.2', at + 8000)]);
     await waitFor(async () => (await unusual()).length >= 4, {
       what: 'the other address',
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
     await caughtUp();
     const found = (await unusual())
@@ -164,7 +164,7 @@ describe('what the audit service looks for', () => {
     await caughtUp();
     expect(await unusual()).toEqual([]);
     await tell('/scheduler', [locked('one-more', now - hour_ms + 1000)]);
-    await waitFor(async () => (await unusual()).length === 1, { what: 'the volume', timeoutMs: 20_000 });
+    await waitFor(async () => (await unusual()).length === 1, { what: 'the volume', timeoutMs: 60_000 });
     expect(await unusual()).toMatchObject([
       {
         ...{ rule: 'unusual-volume', who: 'service:scheduler', count: 31, threshold: 30 },
@@ -205,7 +205,7 @@ describe('what the audit service looks for', () => {
     await Promise.all([fixture.start(look), fixture.start(look), fixture.start(look)]);
     const told = async () =>
       (await fixture.messaging.call('events.query', { type: 'tradefleet.security.weekly-report' })).events;
-    await waitFor(async () => (await told()).length > 0, { what: 'the report', timeoutMs: 20_000 });
+    await waitFor(async () => (await told()).length > 0, { what: 'the report', timeoutMs: 60_000 });
     const closed = await fixture.messaging.call('security.report', { week: last.week });
     expect(closed).toMatchObject({ closed: true, events: open.events, actors: open.actors });
     expect(await fixture.messaging.call('security.report', {})).toEqual(closed);

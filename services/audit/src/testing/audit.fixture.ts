@@ -31,8 +31,8 @@ import { startAudit, type RunningAudit } from '../audit.process.js';
 
 type AllocationEvent = Parameters<typeof encodeSignedEvent<'tradefleet.allocation.placed'>>[0];
 
-/** As in production, but a message that was not acknowledged comes again after a second. */
-export const impatientConsumer: ConsumerSpec = { ...consumers.audit, ack_wait_ms: 1000 };
+/** As in production, but a message that was not acknowledged comes again soon; longer than a busy machine pauses. */
+export const impatientConsumer: ConsumerSpec = { ...consumers.audit, ack_wait_ms: 5000 };
 
 /** Who sends what no service would; the audit service itself has its own user with its few rights. */
 const everything = { user: 'spec', pass: 'password-of-the-spec' };
