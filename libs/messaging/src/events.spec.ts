@@ -1,6 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { eventHeaders, newId, type AllocationEventData } from '#libs/contracts';
-import { decodeEvent, encodeEvent, encodeSignedEvent, verifyEvent, type EventToEncode } from './events.js';
+import {
+  decodeEvent,
+  encodeEvent,
+  encodeSignedEvent,
+  encodeSignedEvents,
+  verifyEvent,
+  type EventToEncode,
+} from './events.js';
 import type { OutgoingMessage } from './durable-publisher.js';
 import { Poison } from './jetstream/delivery.js';
 import { SigningKey } from './signing/signing-key.js';
@@ -118,6 +125,20 @@ describe('an event', () => {
   });
 });
 
+const changes: [string, string][] = [
+  [eventHeaders.id, newId()],
+  [eventHeaders.source, '/agent/h2'],
+  [eventHeaders.type, 'tradefleet.allocation.failed'],
+  [eventHeaders.time, '2026-01-01T00:00:01.000Z'],
+  [eventHeaders.subject, `allocation/${newId()}`],
+  [eventHeaders.sequence, '8'],
+  [eventHeaders.incarnation, newId()],
+  [eventHeaders.actor, 'user:mallory'],
+  [eventHeaders.traceparent, `00-${'c'.repeat(32)}-${'b'.repeat(16)}-01`],
+  [eventHeaders.traceparent, ''],
+  [eventHeaders.id, ''],
+];
+
 describe('a signed event', () => {
   it('verifies with the key of its maker only', async () => {
     const key = await SigningKey.generate();
@@ -131,19 +152,6 @@ describe('a signed event', () => {
     });
   });
 
-  const changes: [string, string][] = [
-    [eventHeaders.id, newId()],
-    [eventHeaders.source, '/agent/h2'],
-    [eventHeaders.type, 'tradefleet.allocation.failed'],
-    [eventHeaders.time, '2026-01-01T00:00:01.000Z'],
-    [eventHeaders.subject, `allocation/${newId()}`],
-    [eventHeaders.sequence, '8'],
-    [eventHeaders.incarnation, newId()],
-    [eventHeaders.actor, 'user:mallory'],
-    [eventHeaders.traceparent, `00-${'c'.repeat(32)}-${'b'.repeat(16)}-01`],
-    [eventHeaders.traceparent, ''],
-    [eventHeaders.id, ''],
-  ];
   it.each(changes)('does not verify with %s changed to "%s"', async (name, value) => {
     const key = await SigningKey.generate();
     const message = received(await encodeSignedEvent(event, key));
@@ -160,5 +168,41 @@ describe('a signed event', () => {
     await expect(verifyEvent({ ...message, bytes }, key.publicJwk)).rejects.toMatchObject({
       code: 'bad_signature',
     });
+  });
+});
+
+describe('events that are signed together', () => {
+  const numbered = (count: number): EventToEncode[] =>
+    Array.from({ length: count }, (_, n) => ({ ...event, id: newId(), sequence: n + 1 }));
+  const sharedIn = (messages: readonly OutgoingMessage[]): Set<string | undefined> =>
+    new Set(messages.map(({ headers }) => headers[eventHeaders.signature]?.split('~')[0]));
+
+  it('are the same messages as alone, and share a signature, 64 at most', async () => {
+    const key = await SigningKey.generate();
+    const events = numbered(130);
+    const messages = await encodeSignedEvents(events, key);
+    expect(sharedIn(messages).size).toBe(3);
+    for (const [index, message] of messages.entries()) {
+      const alone = await encodeSignedEvent(events[index] ?? event, key);
+      expect({ ...message, headers: without(message.headers, eventHeaders.signature) }).toEqual({
+        ...alone,
+        headers: without(alone.headers, eventHeaders.signature),
+      });
+      await verifyEvent(received(message), key.publicJwk);
+    }
+    expect(await encodeSignedEvents([], key)).toEqual([]);
+    expect(await encodeSignedEvents([event], key)).toEqual([await encodeSignedEvent(event, key)]);
+  });
+
+  it.each(changes)('do not verify with %s changed to "%s"', async (name, value) => {
+    const key = await SigningKey.generate();
+    const [sent, other] = await encodeSignedEvents([event, { ...event, id: newId(), sequence: 8 }], key);
+    if (sent === undefined || other === undefined) throw new Error('No messages.');
+    const message = received(sent);
+    const others = without(message.headers, name);
+    message.headers = value === '' ? others : { ...others, [name]: value };
+    // The batch is known by then.
+    await verifyEvent(received(other), key.publicJwk);
+    await expect(verifyEvent(message, key.publicJwk)).rejects.toMatchObject({ code: 'bad_signature' });
   });
 });

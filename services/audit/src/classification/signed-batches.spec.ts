@@ -134,6 +134,32 @@ describe('events that share a signature', () => {
     await recorded([...registrations, one, two, three, ...others, ...theirs]);
   });
 
+  it('are put aside when their batch is known, but by the key of another', async () => {
+    const [agent, rogue] = [await SpecProducer.agent(), await SpecProducer.agent()];
+    const registrations = [await registrationOf(scheduler, agent), await registrationOf(scheduler, rogue)];
+    await fixture.start();
+    await send(...registrations);
+    // A host signs events of its own together with some in the names of others.
+    const asScheduler = new SpecProducer('/scheduler', rogue.key, scheduler.incarnation);
+    const asAgent = new SpecProducer(agent.source, rogue.key, agent.incarnation);
+    const events = [rogue, asScheduler, asAgent, rogue].map((it) => it.nextNumbered());
+    const [own, posedAsScheduler, posedAsAgent, last] = await encodeSignedEvents(events, rogue.key);
+    if (
+      own === undefined ||
+      posedAsScheduler === undefined ||
+      posedAsAgent === undefined ||
+      last === undefined
+    )
+      throw new Error('No events.');
+    await send(own);
+    await send(last, posedAsScheduler, posedAsAgent);
+    expect(await aside()).toEqual([
+      { code: 'bad_signature', id: idOf(posedAsScheduler) },
+      { code: 'bad_signature', id: idOf(posedAsAgent) },
+    ]);
+    await recorded([...registrations, own, last]);
+  });
+
   it('are the same events when they are signed anew, alone or with others', async () => {
     const people = ['user:ada', 'user:grace', 'service:scheduler'];
     const events: EventToEncode[] = Array.from({ length: 90 }, (_, n) =>
