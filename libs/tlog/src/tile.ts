@@ -1,4 +1,4 @@
-import { hash_bytes, hashAt, nodeHash, splitHashes } from './hash.js';
+import { hash_bytes, hashAt, hashNode } from './hash.js';
 
 /** Levels of the tree that one tile spans, as C2SP tlog-tiles has it. */
 export const tile_height = 8;
@@ -37,14 +37,12 @@ export const tileWidth = (size: number, level: number, index: number): number =>
 
 /** Root of a subtree from the hashes of its leaves or of its subtrees; their number is a power of two. */
 export function subtreeRoot(hashes: Buffer): Buffer {
-  let row = splitHashes(hashes);
-  if (row.length === 0 || !Number.isInteger(Math.log2(row.length)))
-    throw new RangeError('A subtree is a power of two.');
-  while (row.length > 1)
-    row = Array.from({ length: row.length / 2 }, (_, index) =>
-      nodeHash(row[2 * index] as Buffer, row[2 * index + 1] as Buffer),
-    );
-  return Buffer.from(hashAt(Buffer.concat(row), 0));
+  let count = hashes.length / hash_bytes;
+  if (count < 1 || !Number.isInteger(Math.log2(count))) throw new RangeError('A subtree is a power of two.');
+  const row = Buffer.from(hashes);
+  for (; count > 1; count /= 2)
+    for (let at = 0; at < count; at += 2) hashNode(row, at * hash_bytes, (at / 2) * hash_bytes);
+  return Buffer.from(hashAt(row, 0));
 }
 
 /**
