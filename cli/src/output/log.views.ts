@@ -1,4 +1,5 @@
 import type { Verdict } from '#libs/evidence';
+import type { FoundArchive } from '../archive.files.js';
 import type { Printer } from './printer.js';
 
 const againstWhat = {
@@ -11,6 +12,26 @@ const keySources = {
   witness: 'as the witness has it',
   export: 'as the export has it: give --key to be sure of it',
 } as const;
+
+/** An archive that has what an export leaves out. */
+export function showLeftOut(printer: Printer, archive: string, toldAt: number | null): void {
+  if (toldAt === null)
+    printer.line(
+      `Records said to be in archive ${archive} are left out, and the log does not tell of it.`,
+      'bad',
+    );
+  else printer.line(`Those in archive ${archive} are left out, as the log tells at position ${toldAt}.`);
+}
+
+/** The files of archives that the log tells of. */
+export function showArchiveFiles(printer: Printer, files: readonly FoundArchive[]): void {
+  for (const { file, fault } of files) if (fault !== null) printer.line(`${file}: ${fault}`, 'bad');
+  const good = files.filter(({ fault }) => fault === null).length;
+  printer.line(
+    `${good} of ${files.length} archives are there and proved.`,
+    good === files.length ? 'good' : 'bad',
+  );
+}
 
 /** What `audit verify` found. */
 export function showVerdict(printer: Printer, verdict: Verdict): void {
@@ -30,6 +51,10 @@ export function showVerdict(printer: Printer, verdict: Verdict): void {
     ['log', verdict.origin],
     ['records looked at', verdict.records + verdict.archived],
     ['of these archived', verdict.archived],
+    ...verdict.archives.map(
+      ({ class: name, month, records, archive, toldAt }) =>
+        [`${name} ${month}`, `${records} in archive ${archive}, told at ${toldAt}`] as const,
+    ),
     ['checkpoints that hold', verdict.checkpoints],
     ['records they cover', covered - from],
     ['held against', againstWhat[verdict.against]],

@@ -633,6 +633,16 @@ export const api = {
     errors: [],
     http: route('GET', '/audit/archives'),
   }),
+  'archives.records': define({
+    entity: 'archives',
+    verb: 'records',
+    summary: 'What the audit log itself tells of an archive, with proofs',
+    service: 'audit',
+    request: retention.ArchiveRecordsGet,
+    response: retention.ArchiveRecords,
+    errors: [],
+    http: route('GET', '/audit/archives/{archive}/records'),
+  }),
   'holds.place': define({
     entity: 'holds',
     verb: 'place',

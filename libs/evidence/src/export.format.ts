@@ -4,7 +4,7 @@ import { z } from 'zod';
 /**
  * A log as a file. One JSON document a line: a header, then in the order of the log the records, each as its canonical
  * line, whose bytes the tree is made of; between them, where they belong, what is not there, archived records by their
- * hashes, and checkpoints, each behind the last record it covers; then an end. Nothing is told of positions but where the
+ * hashes, before the first of each archive the records by which the log tells of it, and checkpoints, each behind the last record it covers; then an end. Nothing is told of positions but where the
  * header begins: each record is at the next one.
  */
 export const ExportHeader = z.strictObject({
@@ -32,6 +32,16 @@ const markers = {
   archived: z.strictObject({
     archived: z.strictObject({ from: z.int().min(0), archive: Id, leaves: z.base64() }),
   }),
+  /** A record by which the log tells what an archive has, wherever it stands itself, with a proof that it is in the log. */
+  archive: z.strictObject({
+    archive: z.strictObject({
+      archive: Id,
+      position: z.int().min(0),
+      line: z.string(),
+      note: z.string(),
+      proof: z.array(z.base64()).max(64),
+    }),
+  }),
   checkpoint: z.strictObject({ checkpoint: LogCheckpoint }),
   /** A row at a position that the log has not reached. */
   beyond: z.strictObject({
@@ -44,6 +54,7 @@ const markers = {
 export const ExportMarker = z.union([
   markers.missing,
   markers.archived,
+  markers.archive,
   markers.checkpoint,
   markers.beyond,
   markers.end,

@@ -26,6 +26,15 @@ export interface ExportProgress {
 export interface ExportPiece {
   readonly text: string;
   readonly progress: ExportProgress;
+  /** Whose records are left out, as far as they are met here for the first time. */
+  readonly archives: readonly LeftOut[];
+}
+
+/** An archive that has records which an export leaves out. */
+export interface LeftOut {
+  readonly archive: string;
+  /** Position of the record by which the log tells of it, the first of several; null: the log does not. */
+  readonly toldAt: number | null;
 }
 
 /** Looks for the end of a log that grows meanwhile. */
@@ -38,7 +47,7 @@ export async function* exportLog(source: LogSource, options: ExportOptions): Asy
   const state = await source.call('log.checkpoint', {});
   const to = Math.min(options.to ?? state.size, state.size);
   const isWhole = options.to === undefined;
-  const pen = new Pen(from, to, new Checkpoints(source, from));
+  const pen = new Pen(from, to, new Checkpoints(source, from), source);
   for (
     let next: number | null = from, isFirst = true;
     isFirst || (next !== null && next < to);
@@ -85,11 +94,14 @@ class Pen {
   private position: number;
   private last = -1;
   private readonly counts = { records: 0, archived: 0, checkpoints: 0 };
+  private readonly archives = new Set<string>();
+  private leftOut: LeftOut[] = [];
 
   constructor(
     from: number,
     private readonly to: number,
     private readonly checkpoints: Checkpoints,
+    private readonly source: LogSource,
   ) {
     this.position = from;
   }
@@ -102,6 +114,7 @@ class Pen {
     for (const entry of entries) {
       if (entry.position >= this.to) return;
       await this.advance(entry.position);
+      if (entry.archived !== null) await this.tell(entry.archived.archive);
       this.entry(entry);
     }
   }
@@ -120,8 +133,27 @@ class Pen {
 
   piece(): ExportPiece {
     const text = this.text.map((line) => `${line}\n`).join('');
+    const archives = this.leftOut;
     this.text = [];
-    return { text, progress: { position: this.position, to: this.to } };
+    this.leftOut = [];
+    return { text, archives, progress: { position: this.position, to: this.to } };
+  }
+
+  /** What the log says of an archive stands before the first record that the archive has. */
+  private async tell(archive: string): Promise<void> {
+    if (this.archives.has(archive)) return;
+    this.archives.add(archive);
+    let toldAt: number | null = null;
+    for (let next: string | null = null, isFirst = true; isFirst || next !== null; isFirst = false) {
+      const page: ApiResponse<'archives.records'> = await this.source.call('archives.records', {
+        archive,
+        ...(next === null ? {} : { after: next }),
+      });
+      for (const record of page.records) this.marker({ archive: { archive, ...record } });
+      toldAt ??= page.records[0]?.position ?? null;
+      next = page.next;
+    }
+    this.leftOut.push({ archive, toldAt });
   }
 
   private entry({ position, line, archived }: LogEntry): void {

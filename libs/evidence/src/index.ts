@@ -6,3 +6,4 @@ export * from './witness.reader.js';
 export * from './finding.js';
 export * from './evidence.damaged.js';
 export * from './verify.js';
+export type { ToldArchive } from './excuses.js';

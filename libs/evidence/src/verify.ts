@@ -8,6 +8,7 @@ import {
   type ExportItem,
   type ExportMarker,
 } from './export.format.js';
+import { Excuses, type ToldArchive } from './excuses.js';
 import { nameDifference, type Finding, type FindingKind } from './finding.js';
 import { EvidenceDamaged } from './evidence.damaged.js';
 import { Seen } from './seen.js';
@@ -35,6 +36,8 @@ export interface Verdict {
   readonly records: number;
   /** Of which only the hash is here. */
   readonly archived: number;
+  /** Those that have them, as the log itself tells. */
+  readonly archives: readonly ToldArchive[];
   /** Checkpoints, of the export and from outside, that hold. */
   readonly checkpoints: number;
   /** Records that a checkpoint vouches for: those below this position. */
@@ -45,6 +48,8 @@ export interface Verdict {
   readonly seen: number | null;
   /** Who said what the key is. */
   readonly keyFrom: 'given' | 'witness' | 'export';
+  /** The key. */
+  readonly key: PublicJwk;
   /** The first thing that is not as it was; null: nothing. */
   readonly finding: Finding | null;
 }
@@ -86,9 +91,11 @@ class Verification {
     private readonly header: ExportHeader,
     private readonly options: VerifyOptions,
     private readonly evidence: Evidence | null,
+    private readonly jwk: PublicJwk,
     private readonly key: KeyObject,
     private readonly keyFrom: Verdict['keyFrom'],
     private readonly seen: Seen,
+    private readonly excuses: Excuses,
   ) {
     this.frontier = Frontier.from(header.from, Buffer.from(header.frontier, 'base64'));
     this.covered = header.from;
@@ -104,7 +111,8 @@ class Verification {
           : ([header.key, 'export'] as const);
     const keyObject = toKeyObject(key);
     const seen = await Seen.begin(header, evidence, keyObject);
-    return new Verification(header, options, evidence, keyObject, keyFrom, seen);
+    const excuses = new Excuses(header.origin, keyObject);
+    return new Verification(header, options, evidence, key, keyObject, keyFrom, seen, excuses);
   }
 
   /** What follows cannot be told apart any more, or need not be. */
@@ -130,10 +138,12 @@ class Verification {
         size: position,
       },
       ...{ records: this.records, archived: this.archived, checkpoints: this.checkpoints },
+      archives: this.excuses.archives,
       covered: this.covered,
       against: this.evidence === null ? 'nothing' : this.evidence.leaves === null ? 'checkpoints' : 'leaves',
       seen,
       keyFrom: this.keyFrom,
+      key: this.jwk,
       finding: this.finding,
     };
   }
@@ -153,8 +163,7 @@ class Verification {
     if (this.isOver) return;
     const position = this.frontier.size;
     const seen = await this.seen.leaf();
-    const { from = 0, to = Infinity } = this.options;
-    const isJudged = position >= from && position < to;
+    const isJudged = this.isJudged(position);
     if (isJudged && seen !== null && !seen.equals(leaf)) {
       await this.part(leaf, line);
       return;
@@ -163,6 +172,11 @@ class Verification {
     if (line !== null) this.lastLine = line.subarray(0, 64);
     if (this.frontier.size % progress_records === 0)
       this.options.onProgress?.(this.frontier.size, this.header.size);
+  }
+
+  private isJudged(position: number): boolean {
+    const { from = 0, to = Infinity } = this.options;
+    return position >= from && position < to;
   }
 
   private async part(leaf: Buffer, line: Buffer | null): Promise<void> {
@@ -178,18 +192,30 @@ class Verification {
 
   private async marker(marker: ExportMarker): Promise<void> {
     if ('archived' in marker) {
-      for (const leaf of splitHashes(Buffer.from(marker.archived.leaves, 'base64'))) {
+      const { archive, leaves } = marker.archived;
+      for (const leaf of splitHashes(Buffer.from(leaves, 'base64'))) {
+        if (!this.isExcused(archive)) return;
         this.archived += 1;
         await this.append(leaf, null);
         if (this.isOver) return;
       }
-    } else if ('missing' in marker) this.missing(...marker.missing);
+    } else if ('archive' in marker) this.excuses.take(marker.archive);
+    else if ('missing' in marker) this.missing(...marker.missing);
     else if ('checkpoint' in marker) this.own(marker.checkpoint);
     else if ('beyond' in marker) {
       const { position, line } = marker.beyond;
       const id = line === null ? null : idOf(Buffer.from(line, 'utf8'));
       this.find('inserted', position, 'A row behind the end of the log.', { id, records: 1 });
     }
+  }
+
+  /** A hash tells that a record was there; that it may be gone only the log itself can say. */
+  private isExcused(archive: string): boolean {
+    const position = this.frontier.size;
+    if (!this.isJudged(position) || this.excuses.covers(archive, position)) return true;
+    const detail = `It is gone, said to be in the archive ${archive}, and no record of the log says that this archive has it.`;
+    this.find('removed', position, detail);
+    return false;
   }
 
   private missing(from: number, to: number): void {

@@ -66,6 +66,12 @@ export const refusal = {
     }),
   notCovered: (_: string | null, cause?: unknown) =>
     new ProblemError('invalid_transition', 'Wait for a checkpoint that covers the records.', { cause }),
+  notTold: (_: string | null, cause?: unknown) =>
+    new ProblemError(
+      'invalid_transition',
+      'Run it again: nothing is dropped before the log tells under a checkpoint where it is archived.',
+      { cause },
+    ),
   partitionGone: (_: string | null, cause?: unknown) =>
     new ProblemError('invalid_transition', 'There is nothing of this class and month.', { cause }),
   retentionNotSetUp: (obstacle: string) => new ProblemError('retention_not_set_up', obstacle),

@@ -196,8 +196,17 @@ export type HoldPage = z.infer<typeof HoldPage>;
 export const HoldPlacedEventData = z.strictObject({ hold: Id, ...scope, reason: Reason });
 export const HoldReleasedEventData = z.strictObject({ hold: Id, reason: Reason });
 
+/** Ranges of positions that one record of an archive tells; what is beyond is told by the next one. */
+export const archive_ranges_max = 2048;
+
+const PositionRange = z
+  .tuple([Position, Position])
+  .refine(([from, to]) => from <= to, 'must not end before it begins');
 const partition = { class: RetentionClass, month: Month, records: z.int().min(0) };
-/** Data of the events of retention. */
+/**
+ * Data of the event that says which records an archive has: only what it says may be missing in the log. Recorded before
+ * anything is dropped.
+ */
 export const PartitionArchivedEventData = z.strictObject({
   archive: Id,
   ...partition,
@@ -206,7 +215,68 @@ export const PartitionArchivedEventData = z.strictObject({
   bytes: z.int().min(1),
   sha256: Sha256,
   checkpointSize: z.int().min(1),
+  /** Of so many events, which together tell all ranges. */
+  part: z.int().min(1),
+  parts: z.int().min(1),
+  /** Positions that the file has, first and last of each range, both included, in ascending order. */
+  ranges: z.array(PositionRange).min(1).max(archive_ranges_max),
+  /** By the key of the log over `archiveStatement`: 64 bytes (Ed25519), base64. */
+  statement: z.string().regex(/^[A-Za-z0-9+/]{86}==$/, 'must be 64 bytes in base64'),
 });
+export type PartitionArchivedEventData = z.infer<typeof PartitionArchivedEventData>;
+
+/**
+ * What the key of the log signs of an archive: a file that has been read and proved has these records. No origin has a blank,
+ * so that no checkpoint passes for it.
+ */
+export function archiveStatement(
+  origin: string,
+  told: Omit<PartitionArchivedEventData, 'statement'>,
+): Uint8Array {
+  const { archive, month, records, first, last, bytes, sha256, checkpointSize, part, parts, ranges } = told;
+  const lines = [
+    `Archive of a log, part ${part} of ${parts}`,
+    origin,
+    archive,
+    `${told.class} ${month}`,
+    `${records} records from ${first} to ${last} under ${checkpointSize}`,
+    `${bytes} bytes ${sha256}`,
+    ranges.map(([from, to]) => `${from}-${to}`).join(' '),
+  ];
+  return Buffer.from(`${lines.join('\n')}\n`, 'utf8');
+}
+
+/** What the log itself tells of an archive, by position. `after` is `next` of the page before. */
+export const ArchiveRecordsGet = z
+  .strictObject({
+    archive: Id,
+    after: z
+      .string()
+      .regex(/^\d{1,15}$/)
+      .optional(),
+  })
+  .meta({ id: 'ArchiveRecordsGet' });
+export type ArchiveRecordsGet = z.infer<typeof ArchiveRecordsGet>;
+
+export const ArchiveRecords = z
+  .strictObject({
+    records: z
+      .array(
+        z.strictObject({
+          position: Position,
+          /** The record's canonical line; kept also when its own month is archived. */
+          line: z.string(),
+          /** A checkpoint over it, as it was signed, and the proof that the record is under it, the nearest hash first. */
+          note: z.string(),
+          proof: z.array(z.string()),
+        }),
+      )
+      .max(4),
+    next: z.string().nullable(),
+  })
+  .meta({ id: 'ArchiveRecords' });
+export type ArchiveRecords = z.infer<typeof ArchiveRecords>;
+
 export const PartitionDroppedEventData = z.strictObject({ archive: Id.nullable(), ...partition });
 export const RetentionFailedEventData = z.strictObject({
   run: Id,

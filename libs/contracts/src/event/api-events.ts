@@ -91,6 +91,7 @@ export const apiEvents = {
   'retention.run': changes('tradefleet.audit.partition-archived', 'tradefleet.audit.partition-dropped'),
   'retention.get': reads(log),
   'archives.list': reads(log),
+  'archives.records': reads(log),
   'holds.place': changes('tradefleet.audit.hold-placed'),
   'holds.release': changes('tradefleet.audit.hold-released'),
   'holds.list': reads(log),

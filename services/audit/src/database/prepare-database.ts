@@ -6,6 +6,7 @@ import { Log1700000000002 } from './migrations/0002-log.js';
 import { PrivacyAndRetention1700000000003 } from './migrations/0003-privacy-and-retention.js';
 import { QueryIndexes1700000000004 } from './migrations/0004-query-indexes.js';
 import { Security1700000000005 } from './migrations/0005-security.js';
+import { ToldArchives1700000000006 } from './migrations/0006-told-archives.js';
 import { Upkeep1700000000007 } from './migrations/0007-upkeep.js';
 import { writeSecurityTypes } from '../security/security.types.js';
 import { auditSchema, grantRole, roleUrls, workSchema, type Queryable, type RoleKind } from './roles.js';
@@ -19,6 +20,7 @@ const migrations = [
   PrivacyAndRetention1700000000003,
   QueryIndexes1700000000004,
   Security1700000000005,
+  ToldArchives1700000000006,
   Upkeep1700000000007,
 ] as const;
 

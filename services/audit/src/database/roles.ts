@@ -34,6 +34,7 @@ const rights: Record<RoleKind, Rights> = {
       'SELECT ON audit.tiles, audit.checkpoints, audit.gaps',
       'SELECT, INSERT ON audit.holds, audit.hold_releases',
       'SELECT ON audit.archives, audit.drops',
+      'SELECT (archive, position), INSERT ON audit.archive_records',
       'SELECT (week), INSERT ON audit.reports',
       'SELECT (digest, code, source, recorded_at) ON audit.quarantine',
       'EXECUTE ON FUNCTION audit.ensure_partitions, audit.erase_subject',
@@ -47,7 +48,7 @@ const rights: Record<RoleKind, Rights> = {
     grants: [
       'SELECT ON audit.events, audit.tiles, audit.checkpoints, audit.gaps',
       'SELECT ON audit.holds, audit.hold_releases, audit.active_holds, audit.archives, audit.drops',
-      'SELECT ON audit.archived_positions, audit.erasures, audit.retention_months',
+      'SELECT ON audit.archived_positions, audit.archive_records, audit.erasures, audit.retention_months',
       'SELECT ON audit.security_types, audit.security_events, audit.reports',
       'EXECUTE ON FUNCTION audit.retention_plan',
       'SELECT (digest, stream_seq, subject, code, source, reason, recorded_at) ON audit.quarantine',

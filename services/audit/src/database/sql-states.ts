@@ -7,6 +7,7 @@ const sqlStates = {
   TF002: refusal.legalHold,
   TF003: refusal.notArchived,
   TF004: refusal.notCovered,
+  TF005: refusal.notTold,
   TF404: refusal.partitionGone,
 } as const;
 

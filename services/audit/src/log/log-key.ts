@@ -42,6 +42,11 @@ export class LogKey {
     return signNote(checkpointText({ origin: this.origin, size, root }), this.origin, this.signer);
   }
 
+  /** Ed25519 over bytes that are no checkpoint, base64. */
+  signStatement(bytes: Uint8Array): string {
+    return this.signer.sign(bytes).toString('base64');
+  }
+
   /** Null when this key has not signed it for this log. */
   open(note: string): Checkpoint | null {
     try {

@@ -2,6 +2,7 @@ import type { ApiParsed, ApiResponse } from '#libs/contracts';
 import { Api, RequestContext } from '#libs/messaging';
 import { Controller } from '@nestjs/common';
 import { Ctx, Payload } from '@nestjs/microservices';
+import { ArchiveRecordsService } from './archive-records.service.js';
 import { HoldsService } from './holds.service.js';
 import { RetentionService } from './retention.service.js';
 
@@ -10,6 +11,7 @@ export class RetentionController {
   constructor(
     private readonly retention: RetentionService,
     private readonly holds: HoldsService,
+    private readonly records: ArchiveRecordsService,
   ) {}
 
   /** `fleet.v1.api.retention.plan` */
@@ -31,6 +33,12 @@ export class RetentionController {
   @Api('retention.get')
   async get(@Payload() { id }: ApiParsed<'retention.get'>): Promise<ApiResponse<'retention.get'>> {
     return await this.retention.get(id);
+  }
+
+  /** `fleet.v1.api.archives.records` */
+  @Api('archives.records')
+  async told(@Payload() request: ApiParsed<'archives.records'>): Promise<ApiResponse<'archives.records'>> {
+    return await this.records.list(request);
   }
 
   /** `fleet.v1.api.archives.list` */

@@ -6,8 +6,10 @@ import { Outbox, OutboxRelay, TransactionRunner } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Queryable } from '../database/roles.js';
+import { refusal } from '../errors.js';
 import { refusalOf } from '../database/sql-states.js';
 import type { Asker } from '../privacy/subjects.service.js';
+import { ArchiveTeller } from './archive.teller.js';
 import { KeeperRepository, type PlannedPartition } from './keeper.repository.js';
 import { PartitionArchiver } from './partition.archiver.js';
 import { RetentionRepository } from './retention.repository.js';
@@ -26,7 +28,8 @@ const detail_chars_max = 300;
 /**
  * Archives and drops what is due:
  *
- *   of each partition, the oldest first:  archive, unless there is an archive and its file is whole -> drop -> tell
+ *   of each partition, the oldest first:  archive, unless there is an archive and its file is whole -> have the log tell it,
+ *     under a checkpoint -> drop -> tell that
  *
  * What fails with one does not keep the others. What was done before an interruption is found done by the next run.
  */
@@ -36,6 +39,7 @@ export class RetentionJob {
     private readonly keepers: KeeperRepository,
     private readonly runs: RetentionRepository,
     private readonly archiver: PartitionArchiver,
+    private readonly teller: ArchiveTeller,
     private readonly transactions: TransactionRunner,
     private readonly outbox: Outbox,
     private readonly relay: OutboxRelay,
@@ -92,6 +96,7 @@ export class RetentionJob {
           archive = await this.archiver.archive(keeper, partition, order.folder, signal);
           await step('archived', archive);
         }
+        await this.told(archive, order, signal);
       }
       await this.keepers.drop(keeper, newId(this.clock.wallMs()), partition, archive);
       await step('dropped', archive);
@@ -106,6 +111,12 @@ export class RetentionJob {
       await this.tellFailure(order, partition, detail);
       return false;
     }
+  }
+
+  private async told(id: string, { folder, asker }: RetentionOrder, signal: AbortSignal): Promise<void> {
+    const archive = await this.runs.archive(id);
+    if (archive === null) throw refusal.notArchived(null);
+    await this.teller.tell(archive, folder, asker, signal);
   }
 
   /** The archive that is there already, unless its file is gone or not what it was. */

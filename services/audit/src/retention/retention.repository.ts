@@ -21,18 +21,12 @@ type ArchiveRow = Omit<
   readonly droppedAt: Date | null;
 };
 
-/** What was archived or dropped and is not told yet. */
-export type Untold =
-  | {
-      readonly type: 'tradefleet.audit.partition-archived';
-      readonly id: string;
-      readonly data: EventData<'tradefleet.audit.partition-archived'>;
-    }
-  | {
-      readonly type: 'tradefleet.audit.partition-dropped';
-      readonly id: string;
-      readonly data: EventData<'tradefleet.audit.partition-dropped'>;
-    };
+/** What was dropped and is not told yet. */
+export interface Untold {
+  readonly type: 'tradefleet.audit.partition-dropped';
+  readonly id: string;
+  readonly data: EventData<'tradefleet.audit.partition-dropped'>;
+}
 
 /** Told in one transaction, at most; the rest is told by the next one. */
 const told_max = 500;
@@ -114,14 +108,6 @@ export class RetentionRepository {
 
   /** Marks as told what the caller tells in the same transaction. Of two that ask at once one gets it. */
   async takeUntold(manager: Transaction): Promise<Untold[]> {
-    const archived = await manager.query<(ArchiveRow & { id: string })[]>(
-      `WITH new AS (
-         INSERT INTO audit_work.retention_told (id)
-         SELECT id FROM audit.archives a WHERE NOT EXISTS (SELECT FROM audit_work.retention_told t WHERE t.id = a.id)
-          ORDER BY id LIMIT ${told_max} ON CONFLICT DO NOTHING RETURNING id)
-       SELECT ${archiveColumns} FROM new JOIN audit.archives a USING (id)
-         LEFT JOIN audit.drops d ON d.archive = a.id ORDER BY a.id`,
-    );
     const dropped = await manager.query<
       { id: string; archive: string | null; class: RetentionClass; month: string; records: string }[]
     >(
@@ -132,20 +118,11 @@ export class RetentionRepository {
        SELECT d.id, d.archive, d.class, to_char(d.month, 'YYYY-MM') AS month, d.records
          FROM new JOIN audit.drops d USING (id) ORDER BY d.id`,
     );
-    return [
-      ...archived
-        .map(toArchive)
-        .map(({ id, class: name, month, records, first, last, bytes, sha256, checkpointSize }): Untold => ({
-          type: 'tradefleet.audit.partition-archived',
-          id,
-          data: { archive: id, class: name, month, records, first, last, bytes, sha256, checkpointSize },
-        })),
-      ...dropped.map(({ id, archive, class: name, month, records }): Untold => ({
-        type: 'tradefleet.audit.partition-dropped',
-        id,
-        data: { archive, class: name, month, records: Number(records) },
-      })),
-    ];
+    return dropped.map(({ id, archive, class: name, month, records }) => ({
+      type: 'tradefleet.audit.partition-dropped',
+      id,
+      data: { archive, class: name, month, records: Number(records) },
+    }));
   }
 }
 

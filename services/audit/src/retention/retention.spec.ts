@@ -74,6 +74,21 @@ describe('retention', () => {
       async (client) => (await client.query<Record<string, unknown>>(sql, values)).rows,
     );
 
+  /** Exports the log and verifies it, with the witness, as somebody does who has neither fleet nor database. */
+  async function exported(range: { from?: number; to?: number } = {}) {
+    const path = join(fixture.folder, `export-${newId()}`);
+    const pieces: string[] = [];
+    for await (const piece of exportLog(fixture.messaging, { exportedAt: new Date(), ...range }))
+      pieces.push(piece.text);
+    await writeFile(path, pieces.join(''));
+    const verdict = await verifyExport({
+      open: () => readExport(path),
+      evidence: async (origin) => await readEvidence(fixture.config.witnessDir, origin),
+      key: null,
+    });
+    return { verdict, text: pieces.join('') };
+  }
+
   it('shows what is due, and touches nothing', async () => {
     const { partitions, months, obstacle } = await api().call('retention.plan', { due: true });
     expect(obstacle).toBeNull();
@@ -131,6 +146,25 @@ describe('retention', () => {
         );
       await expect(record(2, 1)).rejects.toMatchObject({ code: 'TF003' });
       await expect(record(200, 19900)).rejects.toMatchObject({ code: 'TF003' });
+    });
+
+    it('does not drop what the log does not tell of, whatever it says of an archive', async () => {
+      const [facts] = await fixture.query<Record<'records' | 'first' | 'last' | 'sum', string>>(
+        `SELECT records, first_position AS first, last_position AS last, position_sum AS sum
+           FROM audit.partition_facts($1)`,
+        [table(older.month)],
+      );
+      const size = (await api().call('log.checkpoint', {})).checkpoint?.size;
+      const lie = newId();
+      await asKeeper(
+        'SELECT audit.record_archive($1, $2, $3::date, $4, $5, $6, $7, $8, 1, sha256($9), $10)',
+        [
+          ...[lie, 'trading', firstDay(older.month), facts?.records, facts?.first, facts?.last, facts?.sum],
+          ...['nowhere', Buffer.from('x'), size],
+        ],
+      );
+      await expect(drop(older.month, lie)).rejects.toMatchObject({ code: 'TF005' });
+      expect(await isThere(older.month)).toBe(true);
     });
 
     it('is not fooled by names, pages and old snapshots', async () => {
@@ -323,19 +357,19 @@ describe('retention', () => {
     });
 
     it('leaves an export that verifies against the witness', async () => {
-      const path = join(fixture.folder, `export-${newId()}`);
-      const pieces: string[] = [];
-      for await (const { text } of exportLog(fixture.messaging, { exportedAt: new Date() }))
-        pieces.push(text);
-      await writeFile(path, pieces.join(''));
-      const verdict = await verifyExport({
-        open: () => readExport(path),
-        evidence: async (origin) => await readEvidence(fixture.config.witnessDir, origin),
-        key: null,
-      });
+      const { verdict, text } = await exported();
       expect(verdict).toMatchObject({ isAsSeen: true, archived: 300, against: 'leaves', finding: null });
+      // The log itself says which archives have them.
+      const archive = await theArchive();
+      expect(verdict.archives).toHaveLength(2);
+      expect(verdict.archives).toContainEqual({
+        ...{ archive: archive.id, class: 'trading', month: older.month, records: 200 },
+        ...{ first: archive.first, last: archive.last, sha256: archive.sha256 },
+        ...{ checkpointSize: archive.checkpointSize, toldAt: expect.any(Number) },
+      });
+      expect(Math.min(...verdict.archives.map(({ toldAt }) => toldAt))).toBeGreaterThanOrEqual(600);
       // What is archived shows with its archive; nothing is said to be missing.
-      expect(pieces.join('')).not.toContain('{"missing"');
+      expect(text).not.toContain('{"missing"');
     });
 
     it('finds nothing to do the next time', async () => {
@@ -388,6 +422,73 @@ describe('retention', () => {
     await waitFor(async () => {
       const type = 'tradefleet.audit.retention-failed';
       return (await api().call('events.query', { type })).events.length === 1;
+    });
+  });
+
+  describe('what the owner of the database says of archives', () => {
+    const [first, last] = [300, 309];
+    const forged = newId();
+    const claim = `INSERT INTO audit.archived_positions VALUES (0, $1, '{[${first},${last}]}')`;
+
+    beforeAll(async () => {
+      // Records of a month that nobody had archived.
+      await fixture.query('DELETE FROM audit.events WHERE position BETWEEN $1 AND $2', [first, last]);
+    });
+
+    const removed = { what: 'removed', position: first, id: null };
+
+    it('excuses nothing: an archive of which the log does not tell', async () => {
+      await fixture.query(
+        `INSERT INTO audit.archives SELECT $1, 'trading', $2::date, 10, $3, $4, 3045, 'x', 1, sha256('x'), 600, now()`,
+        [forged, firstDay(present.month), first, last],
+      );
+      await fixture.query(claim, [forged]);
+      const { verdict, text } = await exported();
+      // In the database all is well.
+      expect(text).not.toContain('{"missing"');
+      expect(verdict.finding).toMatchObject(removed);
+      expect(verdict.finding?.detail).toContain(forged);
+      // Of a part of the log just as well.
+      expect((await exported({ from: 290, to: 320 })).verdict.finding).toMatchObject(removed);
+      expect((await exported({ from: 0, to: first })).verdict.isAsSeen).toBe(true);
+    });
+
+    it('excuses nothing: a record that tells of another archive', async () => {
+      await fixture.query(
+        `INSERT INTO audit.archive_records
+         SELECT $1, position, line FROM audit.archive_records ORDER BY position LIMIT 1`,
+        [forged],
+      );
+      expect((await exported()).verdict.finding).toMatchObject(removed);
+      const [copy] = await fixture.query<{ line: string }>(
+        'SELECT line FROM audit.archive_records WHERE archive = $1',
+        [forged],
+      );
+      const changed = copy?.line.replace(/(archive\\":\\")[0-9a-f-]{36}/, `$1${forged}`);
+      expect(changed).toContain(forged);
+      await fixture.query('UPDATE audit.archive_records SET line = $2 WHERE archive = $1', [forged, changed]);
+      expect((await exported()).verdict.finding).toMatchObject(removed);
+    });
+
+    it('excuses nothing: more than it has, of an archive that was told', async () => {
+      const archives = await fixture.query<{ archive: string }>(
+        'SELECT archive FROM audit.archived_positions WHERE archive <> $1 LIMIT 1',
+        [forged],
+      );
+      const [told] = archives;
+      await fixture.query('DELETE FROM audit.archived_positions WHERE archive = $1', [forged]);
+      await fixture.query(
+        `UPDATE audit.archived_positions SET positions = positions + '{[${first},${last}]}' WHERE archive = $1`,
+        [told?.archive],
+      );
+      const { verdict } = await exported();
+      expect(verdict.finding).toMatchObject(removed);
+      expect(verdict.finding?.detail).toContain(told?.archive);
+    });
+
+    it('is missed when it is gone: what was archived counts as removed', async () => {
+      await fixture.query('DELETE FROM audit.archive_records');
+      expect((await exported()).verdict.finding).toMatchObject({ what: 'removed', position: 0 });
     });
   });
 
