@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from '@jest/globals';
 import { newId } from '#libs/contracts';
 import { EmbeddedPostgres, startPostgres, VirtualClock, waitFor, type TestPostgres } from '#libs/testing';
-import { anEvent, MemoryStream, OutboxDatabase } from '../testing/outbox.database.js';
+import { anEvent, encodePlainly, MemoryStream, OutboxDatabase } from '../testing/outbox.database.js';
 import type { NewMessage } from './outbox.js';
 import type { OutboxRelay } from './outbox.relay.js';
-import type { RelayMessage, SendOutcome } from './relay.ports.js';
+import type { RelayEvent, RelayMessage, SendOutcome } from './relay.ports.js';
 
 /** Lets passes fail until the next one is at least 2 s away. @param lanes that run */
 async function untilSlow(relay: OutboxRelay, clock: VirtualClock, lanes: number): Promise<void> {
@@ -50,6 +50,32 @@ describe('OutboxRelay', () => {
     expect(await database.query('SELECT sequence::int, incarnation FROM spec.outbox_producer')).toEqual([
       { sequence: 5, incarnation: stream.stored[0]?.headers['incarnation'] },
     ]);
+  });
+
+  it('has the events of a pass signed together, and as many as it takes at once', async () => {
+    const ids = await database.append(7);
+    const passes: string[][] = [];
+    const finish = async (events: readonly RelayEvent[]): Promise<readonly RelayMessage[]> => {
+      passes.push(events.map(({ id }) => id));
+      return await encodePlainly(events);
+    };
+    database.relay(stream.publish, { finish, batchRows: 5 }).start();
+    await database.untilEmpty();
+    expect(passes).toEqual([ids.slice(0, 5), ids.slice(5)]);
+  });
+
+  it('publishes nothing while not every event has become a message', async () => {
+    await database.append(3);
+    let isShort = true;
+    const finish = async (events: readonly RelayEvent[]): Promise<readonly RelayMessage[]> =>
+      (await encodePlainly(events)).slice(isShort ? 1 : 0);
+    const relay = database.relay(stream.publish, { finish });
+    relay.start();
+    await waitFor(() => relay.status().failures > 0, { what: 'a pass that failed' });
+    expect(stream.stored).toEqual([]);
+    isShort = false;
+    await database.untilEmpty();
+    expect(stream.sequences()).toEqual(upTo(3));
   });
 
   it('publishes nothing while another process may, and goes on once it may itself', async () => {

@@ -52,9 +52,10 @@ export class OutboxDatabase {
 
   relay(
     publish: RelayPorts['publish'],
-    options: Partial<RelayOptions> & Pick<RelayPorts, 'send' | 'onReachable' | 'confirmation'> = {},
+    options: Partial<RelayOptions> &
+      Partial<Pick<RelayPorts, 'finish' | 'send' | 'onReachable' | 'confirmation'>> = {},
   ): OutboxRelay {
-    const { send, onReachable, confirmation, ...others } = options;
+    const { finish = encodePlainly, send, onReachable, confirmation, ...others } = options;
     const logger = { warn: () => undefined, error: () => undefined };
     const relay = new OutboxRelay(
       this.dataSource,
@@ -89,7 +90,7 @@ export class OutboxDatabase {
 }
 
 /** Encodes as plainly as a spec needs: number and incarnation in the headers. */
-const finish: RelayPorts['finish'] = async (events) =>
+export const encodePlainly: RelayPorts['finish'] = async (events) =>
   events.map(({ type, subjectId, id, sequence, incarnation, data, time }) => ({
     subject: `spec.${type}.${subjectId}`,
     messageId: id,
