@@ -157,7 +157,8 @@ async function tablePrivileges(dataSource: Queryable, kind: RoleKind): Promise<s
       CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege
       WHERE nspname = ANY ($1) AND relkind IN ('r', 'p', 'v', 'm')
         AND (has_table_privilege(pg_class.oid, privilege)
-             OR privilege IN ('INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(pg_class.oid, privilege))`,
+             OR privilege IN ('INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(pg_class.oid, privilege))
+      ORDER BY nspname, relname, privilege`,
     [[auditSchema, workSchema]],
   );
   const { allowed } = rights[kind];
