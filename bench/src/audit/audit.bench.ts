@@ -114,6 +114,7 @@ async function measure(
     );
   }
 
+  const eventsPerSignature = workload.eventsPerSignature();
   progress(`${rate} events a second for ${seconds} s`);
   const latency = await measureLatency(fleet, watch, workload, { rate_per_s: rate, seconds });
   const [recorded, duplicates, quarantined, checkpointSize] = [
@@ -127,7 +128,7 @@ async function measure(
   progress('each step by itself');
   const steps = await measureSteps(fleet, workload, step_events);
   return {
-    ...{ events, rounds: measured, latency, steps, cpu_us: Object.fromEntries(cpu_us) },
+    ...{ events, eventsPerSignature, rounds: measured, latency, steps, cpu_us: Object.fromEntries(cpu_us) },
     ...{ recorded, duplicates, quarantined, checkpointSize },
     ...{ cpus: availableParallelism(), node: process.version },
   };

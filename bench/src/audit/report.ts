@@ -15,6 +15,8 @@ export interface Round {
 export interface AuditResult {
   /** Events in a round. */
   readonly events: number;
+  /** How many share a signature on average: the relay signs what waits together. */
+  readonly eventsPerSignature: number;
   readonly rounds: readonly Round[];
   readonly latency: LatencyResult;
   readonly steps: StepCosts;
@@ -62,13 +64,15 @@ export function ratiosOf({ rounds }: Pick<AuditResult, 'rounds'>): Ratios {
 
 /** For people. */
 export function reportOf(result: AuditResult): string {
-  const { events, rounds, latency, steps, cpu_us, recorded, duplicates, quarantined } = result;
+  const { events, eventsPerSignature, rounds, latency, steps, cpu_us, recorded, duplicates, quarantined } =
+    result;
   const { ratio, commitRatio, batch: best } = ratiosOf(result);
   const log = rounds.map((round) => round.log_per_s);
   const lie = latency.publishedToDurable;
   const raw_us = 1_000_000 / medianOf(rounds.map((round) => round.raw_per_s[best] ?? 0));
   return [
     `${events} events a round, ${rounds.length} rounds, one connection each; ${result.cpus} CPUs, Node ${result.node}.`,
+    `${eventsPerSignature.toFixed(1)} events share a signature on average, as the relay signs them under load; each has its own in the run for latency.`,
     '',
     row('audit service', log),
     row(

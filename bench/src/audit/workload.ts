@@ -1,5 +1,11 @@
 import { type AllocationEventData, type EventTypeName, newId, type PublicJwk } from '#libs/contracts';
-import { encodeSignedEvents, type EventToEncode, type OutgoingMessage, SigningKey } from '#libs/messaging';
+import {
+  encodeSignedEvents,
+  events_per_signature_max,
+  type EventToEncode,
+  type OutgoingMessage,
+  SigningKey,
+} from '#libs/messaging';
 
 interface Producer {
   readonly source: string;
@@ -14,8 +20,8 @@ type Told = {
 
 const tenants = 8;
 const people = ['user:ada', 'user:grace', 'user:edsger', 'user:barbara'];
-/** Made at a time; the rest wait. */
-const made_max = 4096;
+/** Made at a time, the scheduler's half of which is one pass of its relay. */
+const together_max = 1000;
 
 /** An event that has its number, and whose it is. */
 interface Made {
@@ -31,6 +37,8 @@ interface Made {
 export class Workload {
   private readonly agents: readonly Producer[];
   private made = 0;
+  private signatures = 0;
+  private signedEvents = 0;
 
   private constructor(
     private readonly scheduler: Producer,
@@ -51,7 +59,7 @@ export class Workload {
 
   /** What must be recorded before events of the hosts are. */
   async registrations(): Promise<OutgoingMessage[]> {
-    return await signed(
+    return await this.signed(
       this.agents.map(({ source, incarnation, key }) => {
         const host = hostOf(source);
         const { kty, crv, x } = key.publicJwk;
@@ -63,17 +71,22 @@ export class Workload {
     );
   }
 
+  /** How many shared a signature so far, on average. */
+  eventsPerSignature(): number {
+    return this.signedEvents / Math.max(1, this.signatures);
+  }
+
   /** What the events of a source are signed with. */
   keyOf(source: string): PublicJwk | undefined {
     return [this.scheduler, ...this.agents].find((producer) => producer.source === source)?.key.publicJwk;
   }
 
-  /** The next events, in their order. */
-  async next(count: number): Promise<OutgoingMessage[]> {
+  /** The next events, in their order. @param together as many at a time as wait for their producers to publish them */
+  async next(count: number, together = together_max): Promise<OutgoingMessage[]> {
     const messages: OutgoingMessage[] = [];
     while (messages.length < count) {
-      const size = Math.min(made_max, count - messages.length);
-      messages.push(...(await signed(Array.from({ length: size }, () => this.one()))));
+      const size = Math.min(together, count - messages.length);
+      messages.push(...(await this.signed(Array.from({ length: size }, () => this.one()))));
     }
     return messages;
   }
@@ -116,6 +129,22 @@ export class Workload {
         });
     }
   }
+
+  /** In their order; those of each producer by what signs them in production. */
+  private async signed(made: readonly Made[]): Promise<OutgoingMessage[]> {
+    const messages = new Map<EventToEncode, OutgoingMessage>();
+    for (const producer of new Set(made.map((one) => one.producer))) {
+      const events = made.flatMap((one) => (one.producer === producer ? one.event : []));
+      const encoded = await encodeSignedEvents(events, producer.key);
+      this.signedEvents += events.length;
+      this.signatures += Math.ceil(events.length / events_per_signature_max);
+      for (const [index, event] of events.entries()) {
+        const message = encoded[index];
+        if (message !== undefined) messages.set(event, message);
+      }
+    }
+    return made.flatMap(({ event }) => messages.get(event) ?? []);
+  }
 }
 
 function numbered(producer: Producer, told: Told): Made {
@@ -124,20 +153,6 @@ function numbered(producer: Producer, told: Told): Made {
   const number = { source, incarnation, sequence: (producer.sequence += 1) };
   const event = { ...told, ...number, id: newId(wall_ms), time: new Date(wall_ms).toISOString() };
   return { producer, event };
-}
-
-/** In their order; those of each producer by what signs them in production. */
-async function signed(made: readonly Made[]): Promise<OutgoingMessage[]> {
-  const messages = new Map<EventToEncode, OutgoingMessage>();
-  for (const producer of new Set(made.map((one) => one.producer))) {
-    const events = made.flatMap((one) => (one.producer === producer ? one.event : []));
-    const encoded = await encodeSignedEvents(events, producer.key);
-    for (const [index, event] of events.entries()) {
-      const message = encoded[index];
-      if (message !== undefined) messages.set(event, message);
-    }
-  }
-  return made.flatMap(({ event }) => messages.get(event) ?? []);
 }
 
 const hostOf = (source: string): string => source.slice('/agent/'.length);
