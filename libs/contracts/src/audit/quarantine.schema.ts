@@ -41,7 +41,10 @@ export type QuarantineCode = keyof typeof quarantineCodes;
 export const quarantineCodeNames = Object.keys(quarantineCodes) as [QuarantineCode, ...QuarantineCode[]];
 export const QuarantineCode = z.enum(quarantineCodeNames).meta({ id: 'QuarantineCode' });
 
-/** SHA-256 of subject, headers and body, hexadecimal: the same message again has the same. */
+/**
+ * SHA-256 of subject, headers and body, hexadecimal: the same message again has the same. The signature is in it only where
+ * it is good: an event that is published again has another one.
+ */
 const Digest = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** A message that was put aside. Its body is in the table alone: it may hold anything. */

@@ -28,7 +28,7 @@ export const LogRecord = z
     traceparent: EventAttributes.shape.traceparent.unwrap().nullable(),
     /** When it was recorded, by the audit service's wall clock. */
     recordedAt: Timestamp,
-    /** The producer's detached JWS over the event as it was sent. */
+    /** The producer's over the event as it was sent: a detached JWS, or the form of one for a batch of events. */
     signature: z.string().max(4096).nullable(),
     /** The body's text as it is stored: personal values are sealed. */
     data: z.string(),
