@@ -228,6 +228,35 @@ describe('audit verify', () => {
   });
 });
 
+describe('audit restore', () => {
+  it('sends the records of an export with their positions, a request at a time', async () => {
+    log.lines[3] = '';
+    gateway.answers['log.restore'] = ({ records }) => ({ restored: records.length, present: 0, archived: 0 });
+    const { cwd } = await exported();
+    const ran = await runCli(['audit', 'restore', 'log.ndjson', '--from', '2', '--to', '6'], {
+      gateway,
+      cwd,
+    });
+    expect(ran).toMatchObject({ code: 0 });
+    expect(ran.stdout).toMatch(/3 records put back\./);
+    expect(gateway.of('log.restore').map(({ request }) => request)).toEqual([
+      { records: [2, 4, 5].map((position) => ({ position, line: log.lines[position] })) },
+    ]);
+    expect(await runCli(['audit', 'restore', 'log.ndjson'], { gateway, cwd })).toMatchObject({ code: 0 });
+    const sent = gateway.of('log.restore').flatMap(({ request }) => request.records);
+    expect(sent).toHaveLength(3 + 24);
+  });
+
+  it('says what was refused', async () => {
+    gateway.answers['log.restore'] = () =>
+      new ProblemError('invalid_transition', 'Another record stands there.');
+    const { cwd } = await exported();
+    const ran = await runCli(['audit', 'restore', 'log.ndjson'], { gateway, cwd });
+    expect(ran.code).not.toBe(0);
+    expect(ran.stderr).toMatch(/Another record stands there/);
+  });
+});
+
 describe('audit checkpoint and audit proof', () => {
   it('prints the note as it was signed, and proves an event by it later', async () => {
     const cwd = emptyFolder();
@@ -255,5 +284,18 @@ describe('audit checkpoint and audit proof', () => {
     const ran = await runCli(['audit', 'checkpoint'], { gateway });
     expect(ran).toMatchObject({ code: 1 });
     expect(ran.stderr).toMatch(/An older copy/);
+  });
+
+  it('says what is damaged', async () => {
+    const state = gateway.answers['log.checkpoint'];
+    const damage = { what: 'row-missing' as const, position: 7, records: 2, detail: 'Its record is gone.' };
+    gateway.answers['log.checkpoint'] = async (request) => {
+      const answer = await state?.(request);
+      if (answer === undefined || answer instanceof ProblemError) throw new Error('no state');
+      return { ...answer, damage };
+    };
+    const ran = await runCli(['audit', 'checkpoint'], { gateway });
+    expect(ran).toMatchObject({ code: 1 });
+    expect(ran.stderr).toMatch(/Damaged at 7, row-missing/);
   });
 });

@@ -18,9 +18,10 @@ export function checkpointCommand(perform: Perform): Command {
       perform(command, async ({ gateway, printer }) => {
         const state = await gateway.call('log.checkpoint', {});
         printer.answer(state, () => showNote(printer, state.checkpoint?.note ?? null));
-        if (state.diverged === null) return exitCodes.ok;
-        printer.note(`No more checkpoints are made. ${state.diverged.detail}`);
-        return exitCodes.problem;
+        const { diverged, damage } = state;
+        if (diverged !== null) printer.note(`No more checkpoints are made. ${diverged.detail}`);
+        if (damage !== null) printer.note(`Damaged at ${damage.position}, ${damage.what}: ${damage.detail}`);
+        return diverged === null && damage === null ? exitCodes.ok : exitCodes.problem;
       }),
     );
 }

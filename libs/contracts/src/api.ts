@@ -573,6 +573,16 @@ export const api = {
     errors: ['record_not_found'],
     http: route('GET', '/log/records'),
   }),
+  'log.restore': define({
+    entity: 'log',
+    verb: 'restore',
+    summary: 'Put records back that the audit log has lost: only those that were committed, where they were',
+    service: 'audit',
+    request: log.LogRestore,
+    response: log.LogRestored,
+    errors: ['invalid_transition'],
+    http: route('POST', '/log/restore'),
+  }),
   'subjects.erase': define({
     entity: 'subjects',
     verb: 'erase',

@@ -20,6 +20,21 @@ export const refusal = {
     new ProblemError('record_not_found', 'Send the id of an event, or a position below the size of the log.'),
   noSuchSize: (size: number) =>
     new ProblemError('record_not_found', `Send a size up to ${size}: the log has no more records.`),
+  notCommitted: (index: number, position: number) =>
+    new ProblemError('invalid_request', 'Send records as they were committed: nothing was put back.', {
+      errors: [{ path: `records.${index}`, message: `is not the record that was committed at ${position}` }],
+    }),
+  occupied: (position: number) =>
+    new ProblemError(
+      'invalid_transition',
+      `Another record stands at ${position}: its row has to be taken away by the owner of the database first. Nothing was put back.`,
+    ),
+  noPartition: (position: number, cause: unknown) =>
+    new ProblemError(
+      'invalid_transition',
+      `There is no partition for the record at ${position}, and its month is too long ago for one to be made: the owner of the database has to attach it. Nothing was put back.`,
+      { cause },
+    ),
   noCheckpoint: () =>
     new ProblemError(
       'checkpoint_missing',

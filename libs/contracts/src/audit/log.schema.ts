@@ -7,6 +7,8 @@ export const logLimits = {
   /** Records on one page; a page also ends before it outgrows a message. */
   records_max: 1000,
   records_default: 500,
+  /** Records that are put back at once. */
+  restore_max: 100,
 } as const;
 
 /** SHA-256, base64 with padding. */
@@ -196,3 +198,25 @@ export const LogRecords = z
   })
   .meta({ id: 'LogRecords' });
 export type LogRecords = z.infer<typeof LogRecords>;
+
+/** Records as an export has them, to be put back where they are gone. */
+export const LogRestore = z
+  .strictObject({
+    records: z
+      .array(z.strictObject({ position: Position, line: z.string().min(1).max(1_000_000) }))
+      .min(1)
+      .max(logLimits.restore_max),
+  })
+  .meta({ id: 'LogRestore' });
+export type LogRestore = z.infer<typeof LogRestore>;
+
+export const LogRestored = z
+  .strictObject({
+    restored: z.int().min(0),
+    /** Were there already. */
+    present: z.int().min(0),
+    /** Are in an archive, where they stay. */
+    archived: z.int().min(0),
+  })
+  .meta({ id: 'LogRestored' });
+export type LogRestored = z.infer<typeof LogRestored>;

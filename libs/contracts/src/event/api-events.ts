@@ -85,6 +85,7 @@ export const apiEvents = {
   'log.inclusion': reads(log),
   'log.consistency': reads(log),
   'log.records': reads(log),
+  'log.restore': changes('tradefleet.audit.records-restored'),
   'subjects.erase': changes('tradefleet.audit.subject-erased'),
   'subjects.export': changes('tradefleet.audit.subject-exported'),
   'retention.plan': reads(plan),

@@ -331,6 +331,12 @@ export const eventTypes = {
     'audit',
     z.strictObject({ tiles: z.int().min(1), level: z.int().min(0), index: z.int().min(0) }),
   ),
+  /** Records that were lost were put back, each where it was committed. */
+  'tradefleet.audit.records-restored': type(
+    'warning',
+    'audit',
+    z.strictObject({ records: z.int().min(1), first: z.int().min(0), last: z.int().min(0) }),
+  ),
   /** Numbers of a producer did not come with the others; they are asked for again. */
   'tradefleet.audit.gap-found': type('warning', 'audit', GapEventData),
   'tradefleet.audit.gap-refilled': type('notice', 'audit', GapEventData),

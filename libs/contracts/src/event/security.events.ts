@@ -100,6 +100,7 @@ export const securityEvents: Readonly<Record<EventTypeName, SecurityMark | null>
   'tradefleet.audit.log-damaged': mark('log_integrity', 'failure')(),
   'tradefleet.audit.log-mended': mark('log_integrity', 'success')(),
   'tradefleet.audit.tiles-rebuilt': integrity,
+  'tradefleet.audit.records-restored': access,
   'tradefleet.audit.gap-found': integrity,
   'tradefleet.audit.gap-refilled': mark('log_integrity', 'success')(),
   'tradefleet.audit.gap-lost': mark('log_integrity', 'failure')(),

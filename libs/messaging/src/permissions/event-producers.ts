@@ -82,6 +82,7 @@ export const eventProducers: Readonly<Record<EventTypeName, readonly ServiceName
   'tradefleet.audit.log-damaged': audit,
   'tradefleet.audit.log-mended': audit,
   'tradefleet.audit.tiles-rebuilt': audit,
+  'tradefleet.audit.records-restored': audit,
   'tradefleet.audit.gap-found': audit,
   'tradefleet.audit.gap-refilled': audit,
   'tradefleet.audit.gap-lost': audit,

@@ -4,11 +4,13 @@ import type {
   LogConsistency,
   LogInclusion,
   LogRecords,
+  LogRestored,
   LogState,
 } from '#libs/contracts';
-import { Api } from '#libs/messaging';
+import { Api, RequestContext } from '#libs/messaging';
 import { Controller } from '@nestjs/common';
-import { Payload } from '@nestjs/microservices';
+import { Ctx, Payload } from '@nestjs/microservices';
+import { RestoreService } from '../self-check/restore.service.js';
 import { ProofService } from './proof.service.js';
 import { RecordService } from './record.service.js';
 
@@ -18,6 +20,7 @@ export class LogController {
   constructor(
     private readonly proofs: ProofService,
     private readonly log: RecordService,
+    private readonly restoring: RestoreService,
   ) {}
 
   /** `fleet.v1.api.log.checkpoint` */
@@ -48,5 +51,14 @@ export class LogController {
   @Api('log.records')
   async records(@Payload() request: ApiParsed<'log.records'>): Promise<LogRecords> {
     return await this.log.records(request);
+  }
+
+  /** `fleet.v1.api.log.restore` */
+  @Api('log.restore')
+  async restore(
+    @Payload() request: ApiParsed<'log.restore'>,
+    @Ctx() { actor, traceparent }: RequestContext,
+  ): Promise<LogRestored> {
+    return await this.restoring.restore(request, { actor, traceparent });
   }
 }

@@ -33,6 +33,7 @@ describe('what is asked of the audit service', () => {
     postgres = await startPostgres();
     fixture = await AuditFixture.create(await postgres.createDatabase(), {
       refusalEventsPerSecond: 1000,
+      checkpointMs: 100,
       archiveDir: undefined,
     });
     await fixture.start();
@@ -73,6 +74,19 @@ describe('what is asked of the audit service', () => {
     return actor;
   };
   const nobody = 'user:nobody-at-all';
+  /** One that the witness has seen. */
+  const aLostRecord = async () => {
+    await aPerson();
+    const { size, checkpoint } = await fixture.messaging.call('log.checkpoint', {});
+    await waitFor(
+      async () => ((await fixture.messaging.call('log.checkpoint', {})).checkpoint?.size ?? 0) >= size,
+      { what: `a checkpoint after ${checkpoint?.size ?? 0}` },
+    );
+    const { entries } = await fixture.messaging.call('log.records', { from: 0, limit: 1 });
+    const line = entries[0]?.line ?? '';
+    await fixture.query('DELETE FROM audit.events WHERE position = 0');
+    return { position: 0, line };
+  };
 
   const rows: Readonly<Partial<Record<ApiName, Row>>> = {
     'subjects.erase': {
@@ -97,6 +111,11 @@ describe('what is asked of the audit service', () => {
       },
       bad: { id: newId(), reason: 'over' },
       code: 'hold_not_found',
+    },
+    'log.restore': {
+      good: async () => ({ records: [await aLostRecord()] }),
+      bad: { records: [{ position: 0, line: 'what never was' }] },
+      code: 'invalid_request',
     },
   };
   // What a run archives and drops is in the specs of retention; without a folder for archives it is refused.
