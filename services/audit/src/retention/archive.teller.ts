@@ -1,5 +1,5 @@
 import { CLOCK, type Clock } from '#libs/clock';
-import { checkArchive, fileSha256 } from '#libs/archive';
+import { archiveFile, checkArchive, fileSha256 } from '#libs/archive';
 import {
   archive_ranges_max,
   archiveStatement,
@@ -53,7 +53,7 @@ export class ArchiveTeller {
 
   /** What the file has, which is the one that was noted. */
   private async proved(archive: Archive, folder: string): Promise<ToldRange[]> {
-    const path = join(folder, archive.file);
+    const path = join(folder, archiveFile(archive));
     const ranges = new Ranges();
     const { head, checkpoint, first, last } = await checkArchive(path, {
       openNote: (note) => this.key.open(note),

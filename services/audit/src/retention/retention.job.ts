@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { CLOCK, type Clock } from '#libs/clock';
-import { fileSha256 } from '#libs/archive';
+import { archiveFile, fileSha256 } from '#libs/archive';
 import { newId, ProblemError, type RetentionClass, type RetentionStep } from '#libs/contracts';
 import { Outbox, OutboxRelay, TransactionRunner } from '#libs/persistence';
 import { LOGGER, type Logger } from '#libs/telemetry';
@@ -123,7 +123,7 @@ export class RetentionJob {
   private async wholeArchive({ archive: id }: PlannedPartition, folder: string): Promise<string | null> {
     const archive = id === null ? null : await this.runs.archive(id);
     if (archive === null) return null;
-    const sha256 = await fileSha256(join(folder, archive.file));
+    const sha256 = await fileSha256(join(folder, archiveFile(archive)));
     return sha256?.toString('hex') === archive.sha256 ? archive.id : null;
   }
 

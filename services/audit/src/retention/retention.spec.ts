@@ -156,13 +156,19 @@ describe('retention', () => {
       );
       const size = (await api().call('log.checkpoint', {})).checkpoint?.size;
       const lie = newId();
-      await asKeeper(
-        'SELECT audit.record_archive($1, $2, $3::date, $4, $5, $6, $7, $8, 1, sha256($9), $10)',
-        [
-          ...[lie, 'trading', firstDay(older.month), facts?.records, facts?.first, facts?.last, facts?.sum],
-          ...['nowhere', Buffer.from('x'), size],
-        ],
-      );
+      const note = async (file: string) =>
+        await asKeeper(
+          'SELECT audit.record_archive($1, $2, $3::date, $4, $5, $6, $7, $8, 1, sha256($9), $10)',
+          [
+            ...[lie, 'trading', firstDay(older.month), facts?.records, facts?.first, facts?.last, facts?.sum],
+            ...[file, Buffer.from('x'), size],
+          ],
+        );
+      const name = archiveFile({ class: 'trading', month: older.month, id: lie });
+      // Nor does it make the service read what is no archive.
+      for (const elsewhere of ['/dev/zero', `../${name}`, `${name}/../../x`, name.replace(lie, newId())])
+        await expect(note(elsewhere)).rejects.toMatchObject({ code: '23514' });
+      await note(name);
       await expect(drop(older.month, lie)).rejects.toMatchObject({ code: 'TF005' });
       expect(await isThere(older.month)).toBe(true);
     });
@@ -428,6 +434,7 @@ describe('retention', () => {
   describe('what the owner of the database says of archives', () => {
     const [first, last] = [300, 309];
     const forged = newId();
+    const file = archiveFile({ class: 'trading', month: present.month, id: forged });
     const claim = `INSERT INTO audit.archived_positions VALUES (0, $1, '{[${first},${last}]}')`;
 
     beforeAll(async () => {
@@ -439,8 +446,8 @@ describe('retention', () => {
 
     it('excuses nothing: an archive of which the log does not tell', async () => {
       await fixture.query(
-        `INSERT INTO audit.archives SELECT $1, 'trading', $2::date, 10, $3, $4, 3045, 'x', 1, sha256('x'), 600, now()`,
-        [forged, firstDay(present.month), first, last],
+        `INSERT INTO audit.archives SELECT $1, 'trading', $2::date, 10, $3, $4, 3045, $5, 1, sha256('x'), 600, now()`,
+        [...[forged, firstDay(present.month), first, last], file],
       );
       await fixture.query(claim, [forged]);
       const { verdict, text } = await exported();

@@ -17,6 +17,7 @@ export class ToldArchives1700000000006 implements MigrationInterface {
         line text NOT NULL,
         PRIMARY KEY (archive, position)
       )`);
+    await q.query(fileNames);
     await q.query(dropOfTold);
     await q.query('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA audit FROM PUBLIC');
   }
@@ -25,3 +26,9 @@ export class ToldArchives1700000000006 implements MigrationInterface {
     throw new Error('An audit log is not taken back; restore a backup beside it.');
   }
 }
+
+/** Whoever notes an archive names a file in the folder of archives, and nothing else that the service could be made to read. */
+const fileNames = `
+  ALTER TABLE audit.archives ADD CONSTRAINT archives_file_name
+    CHECK (file ~ '^(trading|audit|error|session)-[0-9]{4}-[0-9]{2}-[0-9a-f-]{36}[.]ndjson[.]gz$'
+           AND strpos(file, id::text) > 0)`;
