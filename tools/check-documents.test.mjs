@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -25,8 +25,14 @@ function tree(files) {
   return root;
 }
 
-const faultsOf = (files) =>
-  checkDocuments(tree(files)).map(({ path, line, message }) => `${path}:${line}: ${message}`);
+function faultsOf(files) {
+  const root = tree(files);
+  try {
+    return checkDocuments(root).map(({ path, line, message }) => `${path}:${line}: ${message}`);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+}
 
 test('a tree in which everything is there has no faults', () => {
   const files = {

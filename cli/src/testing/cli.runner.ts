@@ -1,5 +1,6 @@
+import { afterAll } from '@jest/globals';
 import { SystemClock } from '#libs/clock';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -60,7 +61,17 @@ export async function runCli(args: readonly string[], options: RunOptions = {}):
   return { code, stdout: stdout.text(), stderr: stderr.text() };
 }
 
-export const emptyFolder = (): string => mkdtempSync(join(tmpdir(), 'tradefleet-cli-'));
+/** Gone with the spec that asked for it. */
+export function emptyFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'tradefleet-cli-'));
+  folders.push(folder);
+  return folder;
+}
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
 
 export function tokenFile(folder: string, token: string): string {
   const path = join(folder, 'token');

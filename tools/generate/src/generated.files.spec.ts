@@ -1,5 +1,5 @@
-import { beforeEach, describe, expect, it } from '@jest/globals';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkDocuments, writeDocuments } from './generated.files.js';
@@ -8,6 +8,7 @@ let root: string;
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'tradefleet-generate-'));
 });
+afterEach(() => rmSync(root, { recursive: true }));
 const documents = [
   { path: 'docs/generated/a.md', text: 'one\ntwo\nthree\n' },
   { path: 'docs/generated/b.md', text: 'b\n' },

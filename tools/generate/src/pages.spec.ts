@@ -1,8 +1,8 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it } from '@jest/globals';
 import { loadConfig, ConfigurationError } from '#libs/config';
 import { errorCodeNames, eventTypes } from '#libs/contracts';
 import { repositoryRoot } from '#libs/testing';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AgentConfig } from '../../../services/agent/src/agent.config.js';
@@ -19,6 +19,15 @@ import { settingSources } from './setting.sources.js';
 import { subjectsPage } from './subjects.page.js';
 
 /** Cells of the row that begins with this code. */
+const folders: string[] = [];
+function aFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'tradefleet-generate-'));
+  folders.push(folder);
+  return folder;
+}
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
 const rowOf = (text: string, first: string): string[] =>
   (text.split('\n').find((line) => line.startsWith(`| \`${first}\` |`)) ?? '')
     .split(' | ')
@@ -90,7 +99,7 @@ describe('configurationPage', () => {
     ['secrets', SecretsConfig],
     ['gateway', GatewaySettings],
   ])('marks as secret what the %s treats as secret', (name, schema) => {
-    const open = join(mkdtempSync(join(tmpdir(), 'tradefleet-generate-')), 'value');
+    const open = join(aFolder(), 'value');
     writeFileSync(open, 'value', { mode: 0o644 });
     const [, section = ''] = page.split(`## ${name}\n`);
     const variables = [...(section.split('\n## ')[0] ?? '').matchAll(/^\| `(TRADEFLEET_\w+)` \|/gm)].map(
@@ -155,7 +164,7 @@ describe('settingSources', () => {
 
 describe('decisionIndex', () => {
   it('lists decisions by number and refuses one without title or state', () => {
-    const root = mkdtempSync(join(tmpdir(), 'tradefleet-generate-'));
+    const root = aFolder();
     mkdirSync(join(root, 'docs/adr'), { recursive: true });
     writeFileSync(join(root, 'docs/adr/0002-b.md'), '# 0002: B\n\nState: accepted\n');
     writeFileSync(join(root, 'docs/adr/0001-a.md'), '# 0001: A\n\nState: replaced by 0002\n');

@@ -4,6 +4,9 @@ import { EventSpool } from '#libs/spool';
 import { AgentDatabase } from '../state/agent.database.js';
 import { AgentFixture } from '../testing/agent.fixture.js';
 
+/** Who is not answered asks again up to half a minute later. */
+const patience = { timeoutMs: 90_000 };
+
 describe('events', () => {
   let nats: TestNats;
   let fixture: AgentFixture;
@@ -75,7 +78,7 @@ describe('events', () => {
       await waitFor(() => spool().waiting === 0 && fixture.scheduler.watermarkRequests.length > 0);
       expect(spool().kept).toBe(fixture.scheduler.events.length);
       fixture.scheduler.isAuditAway = false;
-      await waitFor(() => spool().kept === 0, { timeoutMs: 30_000 });
+      await waitFor(() => spool().kept === 0, patience);
     });
 
     it('come again, all that is kept, when the stream was lost before they were recorded', async () => {
@@ -89,10 +92,10 @@ describe('events', () => {
       fixture.scheduler.ledger.forget(incarnation, ...before.map((_, index) => index + 1));
       await fixture.scheduler.loseEvents();
       fixture.scheduler.isAuditAway = false;
-      await waitFor(() => fixture.scheduler.messageIds.length === 2 * before.length, { timeoutMs: 30_000 });
+      await waitFor(() => fixture.scheduler.messageIds.length === 2 * before.length, patience);
       expect(fixture.scheduler.messageIds.slice(before.length)).toEqual(before.map((id) => `${id}.1`));
       expect(heardOnce().size).toBe(before.length);
-      await waitFor(() => spool().kept === 0, { timeoutMs: 30_000 });
+      await waitFor(() => spool().kept === 0, patience);
     });
 
     it('of an agent that was restarted meanwhile are confirmed for the one before it too', async () => {
@@ -106,7 +109,7 @@ describe('events', () => {
       await waitFor(() => spool().waiting === 0);
       expect(spool().incarnations()).toHaveLength(2);
       fixture.scheduler.isAuditAway = false;
-      await waitFor(() => spool().kept === 0, { timeoutMs: 30_000 });
+      await waitFor(() => spool().kept === 0, patience);
     });
 
     it('that are gone are said to be gone', async () => {
@@ -119,7 +122,7 @@ describe('events', () => {
       await db.commit(() => db.change('DELETE FROM spool WHERE sequence = 2'));
       fixture.scheduler.ledger.forget(incarnation, 2);
       fixture.scheduler.isAuditAway = false;
-      await waitFor(() => spool().kept === 0, { timeoutMs: 30_000 });
+      await waitFor(() => spool().kept === 0, patience);
       const told = fixture.scheduler.watermarkRequests.flatMap(({ incarnations }) =>
         incarnations.map(({ unavailable }) => unavailable),
       );

@@ -24,7 +24,7 @@ import { join } from 'node:path';
 import { createGateway } from '../gateway.server.js';
 
 const logger = createLogger({ service: 'gateway', level: 'silent' });
-const patience = { timeoutMs: 30_000 };
+const patience = { timeoutMs: 90_000 };
 
 describe('refusals at the door', () => {
   let nats: TestNats;

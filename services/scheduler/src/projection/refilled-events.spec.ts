@@ -32,7 +32,7 @@ import { PreparationProjectionService } from '../moves/preparation-projection.se
 import { migratedDatabase, RuntimeHarness } from '../runtime.harness.js';
 import { AllocationProjectionService } from './allocation-projection.service.js';
 
-const patience = { timeoutMs: 30_000 };
+const patience = { timeoutMs: 60_000 };
 
 let nats: TestNats;
 let postgres: TestPostgres;
@@ -114,7 +114,7 @@ describe('events of the scheduler', () => {
     await provision(runtime.messaging, { streams: [streams.events] });
     await read();
     await answer();
-    await waitFor(async () => (await runtime.relay.unconfirmed()) === 0, { timeoutMs: 45_000 });
+    await waitFor(async () => (await runtime.relay.unconfirmed()) === 0, { timeoutMs: 90_000 });
     await waitFor(() => seen.length === events - 5, patience);
     expect(seen).toEqual(
       before.slice(5).map(({ attributes, messageId }) => ({ attributes, messageId: `${messageId}.1` })),
