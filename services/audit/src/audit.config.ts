@@ -41,6 +41,12 @@ export const AuditConfig = z.strictObject({
   archiveDir: z.string().min(1).optional(),
   /** How many months events are kept, by retention class; written down by the owner. */
   retentionMonths: RetentionMonths.prefault({}),
+  /** How many days messages are kept that were put aside; written down by the owner. */
+  quarantineDays: z.int().min(1).max(36_500).default(90),
+  /** How many days an incarnation of a producer is remembered that is wholly settled and over. More than the stream keeps. */
+  producersKeptDays: z.int().min(8).max(36_500).default(90),
+  /** How often what is older is taken away. */
+  upkeepMs: z.int().min(100).max(86_400_000).default(3_600_000),
   /** File of the master keys that the keys of persons are kept under; made at the first start. Without it their names are lost. */
   auditMasterKeyPath: z.string().min(1),
   databasePoolMax: z.int().min(2).max(100).default(5),

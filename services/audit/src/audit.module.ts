@@ -48,6 +48,8 @@ import { TailService } from './query/tail.service.js';
 import { selfCheckProviders } from './self-check/self-check.providers.js';
 import { SecurityController } from './security/security.controller.js';
 import { securityProviders } from './security/security.providers.js';
+import { UpkeepRepository } from './upkeep/upkeep.repository.js';
+import { UpkeepService } from './upkeep/upkeep.service.js';
 import { GapLedger } from './watermark/gap.ledger.js';
 import { GapRepository } from './watermark/gap.repository.js';
 import { ProducerController } from './watermark/producer.controller.js';
@@ -111,6 +113,7 @@ export class AuditModule {
         ...[Classifier, ...privacyProviders, Committer, IngestionService],
         ...securityProviders,
         ...selfCheckProviders,
+        ...[UpkeepRepository, UpkeepService],
         ...[QuarantineReports, QuarantineRepository, QuarantineService],
         ...[GapRepository, GapLedger, RefillPlanner, WatermarkService],
         ...[ProducerRepository, ProducerService, SilenceWatch],

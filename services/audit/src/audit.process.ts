@@ -26,6 +26,7 @@ import { LogGrowth } from './query/log.growth.js';
 import { SecurityWatch } from './security/security.watch.js';
 import { SelfCheckService } from './self-check/self-check.service.js';
 import { TileRebuilder } from './self-check/tile.rebuilder.js';
+import { UpkeepService } from './upkeep/upkeep.service.js';
 import { RetentionService } from './retention/retention.service.js';
 import { SilenceWatch } from './watermark/silence.watch.js';
 
@@ -53,7 +54,8 @@ const concurrency = 2;
  *
  *   migrations and roles (as owner) -> NATS -> database (as writer, as reader) -> check of the roles
  *     -> make lost tiles again -> consume and answer
- *     -> publish own events, look for silent producers and unusual activity, make checkpoints, read the log again
+ *     -> publish own events, look for silent producers and unusual activity, make checkpoints, read the log again,
+ *        take away what is not kept any longer
  *
  * The consumer is the scheduler's to make; until it is there it is looked for.
  */
@@ -93,6 +95,7 @@ export async function startAudit(options: AuditOptions): Promise<RunningAudit> {
     app.get(SecurityWatch).start();
     app.get(CheckpointService).start();
     app.get(SelfCheckService).start();
+    app.get(UpkeepService).start();
   } catch (error) {
     await app.close();
     throw error;

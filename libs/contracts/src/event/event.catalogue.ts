@@ -315,6 +315,8 @@ export const eventTypes = {
   /** A message of the stream of events that was put aside instead of recorded. */
   'tradefleet.audit.quarantined': type('warning', 'audit', QuarantinedEventData),
   'tradefleet.audit.quarantine-flooded': type('warning', 'audit', QuarantineFloodedEventData),
+  /** Messages that had been put aside long ago were deleted. */
+  'tradefleet.audit.quarantine-pruned': type('notice', 'audit', z.strictObject({ messages: z.int().min(1) })),
   /** The database does not go on from what the witness of the log has seen. */
   'tradefleet.audit.log-diverged': type(
     'critical',

@@ -96,6 +96,7 @@ export const securityEvents: Readonly<Record<EventTypeName, SecurityMark | null>
   'tradefleet.session.refused': turnedAway('path'),
   'tradefleet.audit.quarantined': integrity,
   'tradefleet.audit.quarantine-flooded': integrity,
+  'tradefleet.audit.quarantine-pruned': access,
   'tradefleet.audit.log-diverged': integrity,
   'tradefleet.audit.log-damaged': mark('log_integrity', 'failure')(),
   'tradefleet.audit.log-mended': mark('log_integrity', 'success')(),

@@ -78,6 +78,7 @@ export const eventProducers: Readonly<Record<EventTypeName, readonly ServiceName
   'tradefleet.session.refused': ['gateway'],
   'tradefleet.audit.quarantined': audit,
   'tradefleet.audit.quarantine-flooded': audit,
+  'tradefleet.audit.quarantine-pruned': audit,
   'tradefleet.audit.log-diverged': audit,
   'tradefleet.audit.log-damaged': audit,
   'tradefleet.audit.log-mended': audit,

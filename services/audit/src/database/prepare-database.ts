@@ -66,6 +66,7 @@ export async function prepareDatabase(config: AuditConfig, logger: Logger): Prom
       for (const [kind, url] of Object.entries(roleUrls(config)))
         await grantRole(manager, kind as RoleKind, new URL(url), await canLogIn(url));
       await setRetentionMonths(manager, config.retentionMonths);
+      await setQuarantineDays(manager, config.quarantineDays);
       await writeSecurityTypes(manager);
     });
   } finally {
@@ -93,4 +94,8 @@ async function setRetentionMonths(owner: Queryable, months: AuditConfig['retenti
      ON CONFLICT (class) DO UPDATE SET months = excluded.months WHERE old.months <> excluded.months`,
     [Object.keys(months), Object.values(months)],
   );
+}
+
+async function setQuarantineDays(owner: Queryable, days: number): Promise<void> {
+  await owner.query('UPDATE audit.quarantine_retention SET days = $1 WHERE days <> $1', [days]);
 }

@@ -38,6 +38,7 @@ const rights: Record<RoleKind, Rights> = {
       'SELECT (week), INSERT ON audit.reports',
       'SELECT (digest, code, source, recorded_at) ON audit.quarantine',
       'EXECUTE ON FUNCTION audit.ensure_partitions, audit.erase_subject',
+      'EXECUTE ON FUNCTION audit.prune_quarantine, audit.redact_quarantine',
       `SELECT, INSERT, UPDATE, DELETE ON ${allWork}`,
     ],
     // A key is destroyed by the function that asks for holds, and by nothing else.

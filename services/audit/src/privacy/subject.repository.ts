@@ -48,4 +48,15 @@ export class SubjectRepository implements SubjectStore {
     );
     return row?.records == null ? null : Number(row.records);
   }
+
+  /**
+   * Takes out what was put aside and may name the person, in the transaction that erased it. How many messages.
+   */
+  async redactQuarantine(queryable: Queryable, id: string, name: string): Promise<number> {
+    const [row] = await queryable.query<{ messages: string }[]>(
+      'SELECT audit.redact_quarantine($1::uuid, $2) AS messages',
+      [id, name],
+    );
+    return Number(row?.messages ?? 0);
+  }
 }

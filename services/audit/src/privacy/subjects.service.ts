@@ -38,19 +38,24 @@ export class SubjectsService {
   ) {}
 
   /**
-   * Destroys the person's keys, all of them or, when a hold forbids one, none. Throws `subject_not_found`, `legal_hold`.
+   * Destroys the person's keys, all of them or, when a hold forbids one, none, and takes out what of messages that were put
+   * aside may name the person. Throws `subject_not_found`, `legal_hold`.
    */
   async erase(
     { name, subject, reason }: SubjectErase,
     { actor, traceparent }: Asker,
   ): Promise<SubjectErased> {
     const ids = await this.idsOf(name, subject);
+    const known = await this.keys.ofIds(new Set(ids));
     try {
       const erased = await this.transactions.run(async (manager) => {
         const done: { subject: string; records: number }[] = [];
         for (const id of ids) {
           const records = await this.subjects.erase(manager, id);
           if (records === null) throw refusal.subjectNotFound();
+          // Of a row that was changed the name cannot be read: what it may stand in goes by age.
+          const called = name ?? known.get(id)?.name;
+          if (called !== undefined) await this.subjects.redactQuarantine(manager, id, called);
           const data = { subject: id, records, reason };
           const type = 'tradefleet.audit.subject-erased';
           await this.outbox.event(manager, { type, id, data, actor, traceparent });
