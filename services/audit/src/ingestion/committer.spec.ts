@@ -51,14 +51,19 @@ describe('Committer', () => {
     await withClient(ownerUrl, async (client) => (await client.query<T>(sql)).rows);
 
   /** As another process would have it. */
-  async function aCommitter(Repository = LogRepository) {
+  async function aCommitter(): Promise<Committer> {
+    return (await aCommitterOf(LogRepository)).committer;
+  }
+
+  async function aCommitterOf<R extends LogRepository>(Repository: new (dataSource: DataSource) => R) {
     const dataSource = await createDataSource(writerOptions(config)).initialize();
     opened.push(dataSource);
     const log = new Repository(dataSource);
     await log.ensureHead('spec');
     const clock = new SystemClock();
     const reports = new QuarantineReports(clock, logger);
-    return new Committer(log, new Partitions(log, clock), reports, new Outbox(workSchema, clock), clock);
+    const outbox = new Outbox(workSchema, clock);
+    return { log, committer: new Committer(log, new Partitions(log, clock), reports, outbox, clock) };
   }
 
   function aLeaf(fields: Partial<LogRecord> = {}): Leaf {
@@ -193,7 +198,7 @@ describe('Committer', () => {
         return added;
       }
     }
-    const committer = await aCommitter(Failing);
+    const { committer } = await aCommitterOf(Failing);
     const batch = { leaves: leaves(300), quarantined: [] };
     for (let time = 0; time < 3; time += 1) await expect(committer.commit(batch)).rejects.toThrow('is lost');
     expect(await checkLog(query)).toMatchObject({ size: 0 });
@@ -211,13 +216,76 @@ describe('Committer', () => {
         this.lost = true;
         throw new Error('no answer to the commit');
       }
+
+      override async addAtOnce(addition: Addition): Promise<boolean> {
+        const done = await super.addAtOnce(addition);
+        if (this.lost) return done;
+        this.lost = true;
+        throw new Error('no answer to the statement');
+      }
     }
-    const committer = await aCommitter(Unanswered);
-    const batch = { leaves: leaves(300), quarantined: [] };
-    await expect(committer.commit(batch)).rejects.toThrow('no answer');
-    expect(await committer.commit(batch)).toMatchObject({ added: 0, known: 300 });
-    await committer.commit({ leaves: leaves(10), quarantined: [] });
-    expect(await checkLog(query)).toMatchObject({ size: 310 });
+    const { committer, log } = await aCommitterOf(Unanswered);
+    for (const [before, added] of [
+      [0, 300],
+      [310, 70],
+    ] as const) {
+      log.lost = false;
+      const batch = { leaves: leaves(added), quarantined: [] };
+      await expect(committer.commit(batch)).rejects.toThrow('no answer');
+      expect(await committer.commit(batch)).toMatchObject({ added: 0, known: added });
+      // The second of them is the one that goes at once again.
+      for (const count of [6, 4]) await committer.commit({ leaves: leaves(count), quarantined: [] });
+      expect(await checkLog(query)).toMatchObject({ size: before + added + 10 });
+    }
+  });
+
+  it('asks the database once for a batch that is new, and not again in vain while batches are not', async () => {
+    class Counting extends LogRepository {
+      readonly ways: string[] = [];
+
+      override async addAtOnce(addition: Addition): Promise<boolean> {
+        const done = await super.addAtOnce(addition);
+        this.ways.push(done ? 'at once' : 'in vain');
+        return done;
+      }
+
+      override async transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+        this.ways.push('sorted');
+        return await super.transaction(work);
+      }
+    }
+    const { committer, log } = await aCommitterOf(Counting);
+    const first = leaves(10);
+    const repeated = [...leaves(5), ...first.slice(0, 5).map((leaf) => again(leaf))];
+    for (const batch of [
+      first,
+      leaves(10),
+      repeated,
+      first.map((leaf) => again(leaf)),
+      leaves(10),
+      leaves(10),
+    ])
+      await committer.commit({ leaves: batch, quarantined: [] });
+    expect(log.ways).toEqual([
+      'sorted', // nothing is known of the log yet
+      'at once',
+      ...['in vain', 'sorted'],
+      'sorted',
+      'sorted', // the first without repetitions
+      'at once',
+    ]);
+    expect((await checkLog(query)).size).toBe(45);
+  });
+
+  it('adds nothing at once behind a head that somebody else has moved', async () => {
+    const [committer, other] = [await aCommitter(), await aCommitter()];
+    await committer.commit({ leaves: leaves(300), quarantined: [] });
+    await other.commit({ leaves: leaves(20), quarantined: [] });
+    const held = leaves(30);
+    expect(await committer.commit({ leaves: held, quarantined: [] })).toMatchObject({ added: 30, known: 0 });
+    const log = await checkLog(query);
+    expect(log.size).toBe(350);
+    expect(log.ids.slice(-30)).toEqual(idsOf(held));
   });
 
   it('has the months made that events belong to, by class', async () => {

@@ -5,10 +5,16 @@ import { leafHash } from '#libs/tlog';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { QuarantineReports, type QuarantineReport } from '../quarantine/quarantine.reports.js';
-import { faultOfTheData, LogRepository, type Added, type KeptEvent } from './log.repository.js';
+import {
+  faultOfTheData,
+  LogRepository,
+  type Added,
+  type Addition,
+  type KeptEvent,
+} from './log.repository.js';
 import type { LogState } from './log.state.js';
 import { Partitions } from './partitions.js';
-import { placeOf, refusedEvent, type Leaf, type QuarantinedMessage } from './recorded-event.js';
+import { refusedEvent, type Leaf, type QuarantinedMessage } from './recorded-event.js';
 import { receivedRanges } from './received-ranges.js';
 import { Turns } from './turns.js';
 
@@ -40,16 +46,19 @@ interface Sorted {
  * Adds batches to the log, one transaction each, one after the other, in this process and, by the lock of the head's row,
  * in all:
  *
- *   lock head -> [load state if the head has moved] -> one statement: events, tiles, producers, quarantine, head -> commit
+ *   at once   one statement: head, if it is where this process left it; events, tiles, producers
+ *   sorted    lock head -> [load state if it has moved] -> hold the batch against the log -> the statement -> commit
  *
- * It takes all events for new ones. When the database has some already, the transaction is rolled back, and the batch is
- * sorted by what the log holds first. So positions have no gaps, and a batch fails or is committed as a whole.
+ * A batch is added at once when all of it seems to be new; where that is not so, nothing of it is, and it is sorted. So
+ * positions have no gaps, and a batch fails or is committed as a whole.
  */
 @Injectable()
 export class Committer {
   private readonly turns = new Turns();
   /** Null when it is not known how far the log is: at the start and after a failure. */
   private state: LogState | null = null;
+  /** The last batch was not new, or not ours to add: the next is likely to be like it. */
+  private isWary = false;
 
   constructor(
     private readonly log: LogRepository,
@@ -77,7 +86,7 @@ export class Committer {
     try {
       await this.partitions.ensureFor(batch.leaves.map(({ record }) => record.time));
       const once = sortByEachOther(batch.leaves);
-      return (await this.addFresh(batch, once)) ?? (await this.addSorted(batch, once));
+      return (await this.addAtOnce(batch, once)) ?? (await this.addSorted(batch, once));
     } catch (error) {
       // A commit of which no answer came may have happened.
       this.state = null;
@@ -85,29 +94,29 @@ export class Committer {
     }
   }
 
-  /** Null, and nothing done, when some are in the log already. */
-  private async addFresh(batch: Batch, sorted: Sorted): Promise<Committed | null> {
-    try {
-      const { after, committed } = await this.log.transaction(async (manager) => {
-        const { after, added, report } = await this.add(manager, await this.current(manager), batch, sorted);
-        if (added.events < sorted.fresh.length) throw new SomeAreKnown();
-        return { after, committed: toCommitted(sorted, batch, report) };
-      });
-      return this.keep(after, committed);
-    } catch (error) {
-      if (error instanceof SomeAreKnown) return null;
-      throw error;
+  /** Null, and nothing done, when some are in the log already, or when the head is elsewhere. */
+  private async addAtOnce(batch: Batch, once: Sorted): Promise<Committed | null> {
+    // What is put aside is told of by events, which are for the same transaction.
+    const isPlain = batch.quarantined.length + once.conflicts.length === 0;
+    if (this.state === null || this.isWary || !isPlain) return null;
+    const { addition, quarantined } = this.additionOf(this.state, batch, once);
+    if (!(await this.log.addAtOnce(addition))) {
+      this.isWary = true;
+      return null;
     }
+    return this.keep(addition.after, toCommitted(once, batch, this.quarantine.report(quarantined)));
   }
 
   private async addSorted(batch: Batch, once: Sorted): Promise<Committed> {
-    const { after, committed } = await this.log.transaction(async (manager) => {
+    const before = this.state;
+    const { state, after, committed } = await this.log.transaction(async (manager) => {
       const state = await this.current(manager);
       const sorted = await this.sortByLog(manager, once);
       const { after, added, report } = await this.add(manager, state, batch, sorted);
       if (added.events < sorted.fresh.length) throw new Error('Somebody adds to the log without its lock.');
-      return { after, committed: toCommitted(sorted, batch, report) };
+      return { state, after, committed: toCommitted(sorted, batch, report) };
     });
+    this.isWary = committed.known > 0 || (before !== null && before !== state);
     return this.keep(after, committed);
   }
 
@@ -121,20 +130,29 @@ export class Committer {
     manager: EntityManager,
     state: LogState,
     batch: Batch,
-    { fresh, conflicts }: Sorted,
+    sorted: Sorted,
   ): Promise<{ after: LogState; added: Added; report: QuarantineReport }> {
-    const { state: after, tiles } = state.after(fresh.map(({ hash }) => hash));
-    const quarantined = [...batch.quarantined, ...conflicts];
-    const places = [
-      ...batch.leaves.map(({ record }) => placeOf(record)),
-      ...quarantined.flatMap(({ place }) => place ?? []),
-    ];
-    const now = new Date(this.clock.wallMs()).toISOString();
-    const addition = { leaves: fresh, tiles, after, quarantined, received: receivedRanges(places), now };
+    const { addition, quarantined } = this.additionOf(state, batch, sorted);
     const added = await this.log.add(manager, addition);
     const report = this.quarantine.report(newOnes(quarantined, added.quarantined));
     await this.outbox.events(manager, report.events);
-    return { after, added, report };
+    return { after: addition.after, added, report };
+  }
+
+  private additionOf(
+    before: LogState,
+    batch: Batch,
+    { fresh, conflicts }: Sorted,
+  ): { addition: Addition; quarantined: readonly QuarantinedMessage[] } {
+    const { state: after, tiles } = before.after(fresh.map(({ hash }) => hash));
+    const quarantined = [...batch.quarantined, ...conflicts];
+    const places = [
+      ...batch.leaves.map(({ record }) => record),
+      ...quarantined.flatMap(({ place }) => place ?? []),
+    ];
+    const now = new Date(this.clock.wallMs()).toISOString();
+    const received = receivedRanges(places);
+    return { addition: { leaves: fresh, tiles, after, quarantined, received, now }, quarantined };
   }
 
   private keep(after: LogState, committed: Committed): Committed {
@@ -153,13 +171,12 @@ export class Committer {
   }
 }
 
-/** Rolls the transaction back. */
-class SomeAreKnown extends Error {}
-
 /** One batch may hold an event twice. */
 function sortByEachOther(leaves: readonly Leaf[]): Sorted {
+  const once: Sorted = { fresh: leaves, known: 0, conflicts: [] };
+  if (new Set(leaves.map(({ record }) => record.id)).size === leaves.length) return once;
   const seen = new Map<string, KeptEvent>();
-  return sort({ fresh: leaves, known: 0, conflicts: [] }, (leaf) => {
+  return sort(once, (leaf) => {
     const before = seen.get(leaf.record.id);
     if (before === undefined) seen.set(leaf.record.id, { ...leaf.record, leafHash: leaf.hash });
     return before;

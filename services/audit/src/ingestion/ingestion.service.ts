@@ -5,7 +5,14 @@ import { Classifier } from '../classification/classifier.js';
 import { Committer, type Batch, type Committed } from './committer.js';
 import { EventSealer } from '../privacy/event.sealer.js';
 import { faultOfTheData } from './log.repository.js';
-import { quarantined, refusedEvent, toLeaf, type Leaf } from './recorded-event.js';
+import {
+  quarantined,
+  refusedEvent,
+  toLeaf,
+  type Leaf,
+  type QuarantinedMessage,
+  type RecordedEvent,
+} from './recorded-event.js';
 
 const recordedEvents = lazyCounter(
   'tradefleet.audit.events',
@@ -54,11 +61,12 @@ export class IngestionService {
   }
 
   private async prepare(deliveries: readonly Delivery[]): Promise<Batch> {
-    const classified = await this.classifier.classify(deliveries);
-    for (const [index, it] of classified.entries())
-      if (it.kind === 'later') deliveries[index]?.later(it.delay_ms);
-    const events = classified.flatMap((it) => (it.kind === 'event' ? it.event : []));
-    const aside = classified.flatMap((it) => (it.kind === 'quarantined' ? it.message : []));
+    const events: RecordedEvent[] = [];
+    const aside: QuarantinedMessage[] = [];
+    for (const [index, it] of (await this.classifier.classify(deliveries)).entries())
+      if (it.kind === 'event') events.push(it.event);
+      else if (it.kind === 'quarantined') aside.push(it.message);
+      else deliveries[index]?.later(it.delay_ms);
     const leaves: Leaf[] = [];
     for (const sealed of await this.sealer.seal(events))
       if ('refused' in sealed) aside.push(quarantined(sealed.refused.message, sealed.cause));

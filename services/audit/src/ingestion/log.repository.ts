@@ -80,17 +80,29 @@ export class LogRepository {
 
   /** All that belongs to a commit, in one statement; of rows that are there already none is written. */
   async add(manager: EntityManager, addition: Addition): Promise<Added> {
-    const { leaves, tiles, after, quarantined, received, now } = addition;
-    const first = after.size - leaves.length;
-    const [added] = await manager.query<(Added & { moved: number })[]>(addSql, [
-      ...[after.size, after.hashes(), first, now],
-      ...eventColumns(leaves, first),
-      ...tileColumns(tiles),
-      ...producerColumns(received),
-      ...quarantineColumns(quarantined),
-    ]);
+    const [added] = await manager.query<(Added & { moved: number })[]>(
+      `${addSql} SELECT ${addedSql}`,
+      valuesOf(addition),
+    );
     if (added?.moved !== 1) throw new Error('The head of the log moved under its lock.');
     return { events: added.events, quarantined: added.quarantined };
+  }
+
+  /**
+   * As `add`, as a transaction of its own that asks the database once. False, and nothing is added, when the head is not
+   * where the addition begins, or when some of the events are in the log already.
+   */
+  async addAtOnce(addition: Addition): Promise<boolean> {
+    try {
+      const [added] = await this.dataSource.query<{ moved: number }[]>(
+        `${addSql} SELECT ${addedSql}, ${allOrNothingSql}`,
+        valuesOf(addition),
+      );
+      return added?.moved === 1;
+    } catch (error) {
+      if (sqlStateOf(error) === division_by_zero) return false;
+      throw error;
+    }
   }
 
   /** The recorded ones of these ids; of ids that say a millisecond between the two times. */
@@ -131,9 +143,25 @@ export class LogRepository {
  * violation); null otherwise. Repeating does not help then.
  */
 export function faultOfTheData(error: unknown): string | null {
+  const state = sqlStateOf(error);
+  return state !== null && /^2[23]/.test(state) ? state : null;
+}
+
+function sqlStateOf(error: unknown): string | null {
   if (!(error instanceof QueryFailedError)) return null;
   const { code } = error.driverError as { code?: unknown };
-  return typeof code === 'string' && /^2[23]/.test(code) ? code : null;
+  return typeof code === 'string' ? code : null;
+}
+
+function valuesOf({ leaves, tiles, after, quarantined, received, now }: Addition): unknown[] {
+  const first = after.size - leaves.length;
+  return [
+    ...[after.size, after.hashes(), first, now],
+    ...eventColumns(leaves, first),
+    ...tileColumns(tiles),
+    ...producerColumns(received),
+    ...quarantineColumns(quarantined),
+  ];
 }
 
 const addSql = `
@@ -162,6 +190,14 @@ const addSql = `
     SELECT new.* FROM moved, unnest(
       $29::bytea[], $30::bigint[], $31::text[], $32::json[], $33::bytea[], $34::text[], $35::text[], $36::text[]) AS new
     ON CONFLICT (digest) DO NOTHING RETURNING digest
-  )
-  SELECT (SELECT count(*)::integer FROM moved) AS moved, (SELECT count(*)::integer FROM events) AS events,
-         (SELECT coalesce(array_agg(encode(digest, 'hex')), '{}') FROM quarantined) AS quarantined`;
+  )`;
+
+const addedSql = `
+  (SELECT count(*)::integer FROM moved) AS moved, (SELECT count(*)::integer FROM events) AS events,
+  (SELECT coalesce(array_agg(encode(digest, 'hex')), '{}') FROM quarantined) AS quarantined`;
+
+/** A statement can take back what it did in no way but by failing; nothing else in this one divides. */
+const division_by_zero = '22012';
+const allOrNothingSql = `
+  1 / (CASE WHEN (SELECT count(*) FROM events) < (SELECT count(*) FROM moved) * ($1::bigint - $3::bigint)
+       THEN 0 ELSE 1 END) AS whole`;

@@ -9,22 +9,36 @@ export interface ReceivedRanges {
 }
 
 /** One entry for each incarnation, in a fixed order, so that two transactions take their rows the same way round. */
-export function receivedRanges(places: readonly ProducerPlace[]): ReceivedRanges[] {
-  const sorted = places.toSorted((one, other) => compare(one, other) || one.sequence - other.sequence);
-  const received: { source: string; incarnation: string; ranges: [from: number, to: number][] }[] = [];
-  for (const { source, incarnation, sequence } of sorted) {
-    const producer = received.at(-1);
-    const last = producer?.ranges.at(-1);
-    if (producer?.source !== source || producer.incarnation !== incarnation)
-      received.push({ source, incarnation, ranges: [[sequence, sequence]] });
-    else if (last !== undefined && sequence <= last[1] + 1) last[1] = sequence;
-    else producer.ranges.push([sequence, sequence]);
+export function receivedRanges(places: Iterable<ProducerPlace>): ReceivedRanges[] {
+  const bySource = new Map<string, Map<string, number[]>>();
+  for (const { source, incarnation, sequence } of places) {
+    const incarnations = of(bySource, source, () => new Map<string, number[]>());
+    of(incarnations, incarnation, (): number[] => []).push(sequence);
   }
-  return received;
+  return inOrder(bySource).flatMap(([source, incarnations]) =>
+    inOrder(incarnations).map(([incarnation, sequences]) => ({
+      ...{ source, incarnation, ranges: rangesOf(sequences) },
+    })),
+  );
 }
 
-function compare(one: ProducerPlace, other: ProducerPlace): number {
-  if (one.source !== other.source) return one.source < other.source ? -1 : 1;
-  if (one.incarnation !== other.incarnation) return one.incarnation < other.incarnation ? -1 : 1;
-  return 0;
+function rangesOf(sequences: readonly number[]): (readonly [from: number, to: number])[] {
+  const ranges: [from: number, to: number][] = [];
+  for (const sequence of sequences.toSorted((one, other) => one - other)) {
+    const last = ranges.at(-1);
+    if (last !== undefined && sequence <= last[1] + 1) last[1] = sequence;
+    else ranges.push([sequence, sequence]);
+  }
+  return ranges;
 }
+
+function of<V>(map: Map<string, V>, key: string, make: () => V): V {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  map.set(key, made);
+  return made;
+}
+
+const inOrder = <V>(map: ReadonlyMap<string, V>): [string, V][] =>
+  [...map].sort(([one], [other]) => (one < other ? -1 : 1));

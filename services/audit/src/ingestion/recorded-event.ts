@@ -92,7 +92,7 @@ export const placeOf = ({ source, incarnation, sequence }: LogRecord): ProducerP
   ...{ source, incarnation, sequence },
 });
 
-export const toLeaf = (event: RecordedEvent): Leaf => ({
-  ...event,
-  hash: leafHash(recordLine(event.record)),
+export const toLeaf = ({ message, record }: RecordedEvent): Leaf => ({
+  ...{ message, record },
+  hash: leafHash(recordLine(record)),
 });
