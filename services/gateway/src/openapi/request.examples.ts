@@ -52,6 +52,9 @@ export const requestExamples: { readonly [N in ApiName]?: ApiRequest<N> } = {
   'rollouts.pause': { id: '0193c0de-0000-7000-8000-000000000001', reason: 'Markets are nervous' },
   'rollouts.resume': { id: '0193c0de-0000-7000-8000-000000000001' },
   'rollouts.abort': { id: '0193c0de-0000-7000-8000-000000000001', revert: true },
+  'log.restore': {
+    records: [{ position: 1234, line: '{"v":1,"id":"0193c0de-0000-7000-8000-000000000001",…}' }],
+  },
   'subjects.erase': { name: 'user:ada', reason: 'Asked for on 2026-11-20, ticket 417' },
   'subjects.export': { name: 'user:ada' },
   'retention.run': { class: 'session' },
