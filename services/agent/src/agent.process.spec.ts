@@ -5,6 +5,7 @@ import { BotFile, LeaseFile, ProblemError, subjects, type LogsReply } from '#lib
 import { aStopCommand, startNats, waitFor, type TestNats } from '#libs/testing';
 import type { z } from 'zod';
 import { AgentLifecycle } from './agent.lifecycle.js';
+import type { Driver } from './drivers/driver.js';
 import { AgentFixture } from './testing/agent.fixture.js';
 
 describe('an agent', () => {
@@ -187,6 +188,34 @@ describe('an agent', () => {
     await fixture.stop();
     await fixture.start();
     expect((await ask()).lines).toHaveLength(1);
+  });
+
+  it('answers with the last lines while the remains of a bot are being removed', async () => {
+    const driver = fixture.driver();
+    let isDestroyed = false;
+    let letGo: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    const destroy: Driver['destroy'] = async (handle) => {
+      await driver.destroy(handle);
+      isDestroyed = true;
+      await held;
+    };
+    const slow = new Proxy<Driver>(driver, {
+      get: (target, name) => (name === 'destroy' ? destroy : (Reflect.get(target, name) as unknown)),
+    });
+    await fixture.start({}, slow);
+    const command = fixture.command();
+    const { account, allocation, epoch } = command;
+    await fixture.scheduler.send(command);
+    await fixture.scheduler.heard(allocation, 'running');
+    await fixture.scheduler.send(aStopCommand({ host: fixture.host, account, allocation, epoch }));
+    await waitFor(() => isDestroyed, { what: 'the container to go' });
+    const { lines } = await fixture.scheduler.messaging.request<z.output<typeof LogsReply>>(
+      subjects.agentLogs(fixture.host),
+      { host: fixture.host, allocation, lines: 1 },
+    );
+    expect(lines.map((line) => line.text)).toEqual(['bot ended']);
+    letGo();
   });
 
   it('takes no more commands once another agent has its place, and lets its bots end with their leases', async () => {

@@ -62,6 +62,9 @@ export class LogsServer {
       return { lines: read.map(({ at, stream, text }) => ({ at, stream, text: text.slice(0, 8192) })) };
     } catch (cause) {
       if (!(cause instanceof DriverError)) throw cause;
+      // It has just been removed: its last lines were saved before.
+      const last = cause.fault === 'task-missing' ? this.lastLogs.read(allocation, lines) : null;
+      if (last !== null) return { lines: last };
       throw new ProblemError('unavailable', 'Try again: the container engine did not answer.', { cause });
     }
   }
