@@ -62,19 +62,15 @@ export type FleetEvent = z.infer<typeof FleetEvent>;
  * One attribute a line, in this order, an absent one empty; then the body as it is sent.
  */
 export function eventSigningInput(attributes: EventAttributes, body: Uint8Array): Uint8Array {
-  const head = [
-    'tradefleet-event-v1',
-    attributes.id,
-    attributes.source,
-    attributes.type,
-    attributes.time,
-    attributes.subject,
-    attributes.sequence,
-    attributes.incarnation,
-    attributes.actor,
-    attributes.traceparent ?? '',
-  ].join('\n');
-  return Buffer.concat([Buffer.from(`${head}\n`, 'utf8'), body]);
+  const { id, source, type, time, subject, sequence, incarnation, actor, traceparent = '' } = attributes;
+  const head =
+    `tradefleet-event-v1\n${id}\n${source}\n${type}\n${time}\n${subject}\n${sequence}\n` +
+    `${incarnation}\n${actor}\n${traceparent}\n`;
+  const head_bytes = Buffer.byteLength(head, 'utf8');
+  const input = Buffer.allocUnsafe(head_bytes + body.length);
+  input.write(head, 0, 'utf8');
+  input.set(body, head_bytes);
+  return input;
 }
 
 /** Bytes of the salt that stands before an event in its leaf. */

@@ -16,7 +16,7 @@ const batches_max = 512;
 export class VerifiedBatches {
   /** The one met last stands last. */
   private readonly good = new Map<string, ShownTree>();
-  /** As many as callers wait for. */
+  /** As many as callers wait for; of each signature one at a time. */
   private readonly underWay = new Map<string, Promise<ShownTree | null>>();
 
   constructor(
@@ -26,14 +26,17 @@ export class VerifiedBatches {
 
   /** Whether a batch that the key has signed has this leaf at the place that the signature names. */
   async shows(leaf: Buffer, signature: BatchSignature, key: PublicJwk): Promise<boolean> {
+    const id = idOf(signature, key);
+    // What came of another's may be false because of its own path: then this one is looked at, and so on.
+    for (let begun = this.underWay.get(id); begun !== undefined; begun = this.underWay.get(id)) await begun;
     // One signature is good for one root alone, so a path that leads to another is false.
-    const tree = this.known(signature, key) ?? (await this.verified(leaf, signature, key));
+    const tree = this.known(signature, key) ?? (await this.begin(id, leaf, signature, key));
     return tree?.shows(signature.index, leaf, signature.path) ?? false;
   }
 
   /** The tree that the key is known to have signed; null: that would have to be found out. */
-  known({ jws, size }: BatchSignature, key: PublicJwk): ShownTree | null {
-    const id = idOf(jws, size, key);
+  known(signature: BatchSignature, key: PublicJwk): ShownTree | null {
+    const id = idOf(signature, key);
     const tree = this.good.get(id);
     if (tree === undefined) return null;
     this.good.delete(id);
@@ -41,25 +44,20 @@ export class VerifiedBatches {
     return tree;
   }
 
-  private async verified(
+  private async begin(
+    id: string,
     leaf: Buffer,
     { jws, index, size, path }: BatchSignature,
     key: PublicJwk,
   ): Promise<ShownTree | null> {
     const root = inclusionRoot({ position: index, size, leaf, proof: path });
     if (root === null) return null;
-    const id = idOf(jws, size, key);
-    const claim = `${id} ${root.toString('base64')}`;
-    const begun = this.underWay.get(claim);
-    if (begun !== undefined) return await begun;
-    const verifying = this.verifyRoot(id, { jws, size, root }, key).finally(() =>
-      this.underWay.delete(claim),
-    );
-    this.underWay.set(claim, verifying);
-    return await verifying;
+    const begun = this.verified(id, { jws, size, root }, key).finally(() => this.underWay.delete(id));
+    this.underWay.set(id, begun);
+    return await begun;
   }
 
-  private async verifyRoot(
+  private async verified(
     id: string,
     { jws, size, root }: Pick<BatchSignature, 'jws' | 'size'> & { readonly root: Buffer },
     key: PublicJwk,
@@ -73,4 +71,5 @@ export class VerifiedBatches {
   }
 }
 
-const idOf = (jws: string, size: number, { crv, x }: PublicJwk): string => `${crv}.${x} ${size} ${jws}`;
+const idOf = ({ jws, size }: Pick<BatchSignature, 'jws' | 'size'>, { crv, x }: PublicJwk): string =>
+  `${crv}.${x} ${size} ${jws}`;

@@ -115,9 +115,13 @@ export class Classifier {
       if (!(error instanceof NotAnEvent)) throw error;
       fault ??= { code: error.code, reason: error.reason };
     }
-    if (attributes !== null && event !== null)
+    if (attributes !== null && event !== null) {
+      const time_ms = Date.parse(attributes.time);
       fault ??=
-        faultOfProducer(event) ?? faultOfId(attributes) ?? faultOfClock(attributes, this.clock.wallMs());
+        faultOfProducer(event) ??
+        faultOfId(attributes, time_ms) ??
+        faultOfClock(time_ms, this.clock.wallMs());
+    }
     return { delivery, attributes, event, fault };
   }
 
