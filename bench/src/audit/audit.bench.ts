@@ -7,7 +7,7 @@ import { progressSinceNow, unlessInterrupted } from '../bench.frame.js';
 import { AuditFleet } from './audit.fleet.js';
 import { CommitterSide, recordOf } from './committer.side.js';
 import { measureLatency } from './latency.run.js';
-import { LogSide, LogWatch } from './log.side.js';
+import { cpuSince, LogSide, LogWatch } from './log.side.js';
 import { RawTable } from './raw.table.js';
 import { type AuditResult, ratiosOf, reportOf, type Round } from './report.js';
 import { measureSteps } from './step.costs.js';
@@ -87,21 +87,22 @@ async function measure(
   await committer.commit(await recordsOf(workload, warm_up_events));
 
   const measured: Round[] = [];
-  const cpu_us = new Map<string, number>();
+  const cpu_us: Record<string, number> = {};
+  const addCpu = (name: string, cpu_ms: number): void => {
+    cpu_us[name] = (cpu_us[name] ?? 0) + (cpu_ms * 1000) / (events * rounds);
+  };
   for (let round = 0; round < rounds; round += 1) {
     const messages = await workload.next(events);
-    const before = fleet.costs();
-    const { elapsed_ms, first, end, toCheckpoint_ms } = await log.record(messages);
-    for (const [name, { cpu_ms }] of fleet.costs()) {
-      const used_us = ((cpu_ms - (before.get(name)?.cpu_ms ?? 0)) * 1000) / (events * rounds);
-      cpu_us.set(name, (cpu_us.get(name) ?? 0) + used_us);
-    }
+    const { elapsed_ms, cpu_ms, first, end, toCheckpoint_ms } = await log.record(messages);
+    for (const [name, used_ms] of cpu_ms) addCpu(name, used_ms);
     const rows = await raws[0]?.readLog(first, end);
     const raw_per_s: Record<string, number> = {};
     for (const raw of round % 2 === 0 ? raws : [...raws].reverse()) {
       if (rows === undefined) continue;
       await watch.settleDisk();
+      const before = fleet.costs();
       raw_per_s[String(raw.batch)] = perSecond(events, await raw.insert(rows));
+      addCpu(`raw ${raw.batch}`, cpuSince(before, fleet.costs()).get('postgres') ?? 0);
     }
     const records = await recordsOf(workload, events);
     await watch.settleDisk();
@@ -128,7 +129,7 @@ async function measure(
   progress('each step by itself');
   const steps = await measureSteps(fleet, workload, step_events);
   return {
-    ...{ events, eventsPerSignature, rounds: measured, latency, steps, cpu_us: Object.fromEntries(cpu_us) },
+    ...{ events, eventsPerSignature, rounds: measured, latency, steps, cpu_us },
     ...{ recorded, duplicates, quarantined, checkpointSize },
     ...{ cpus: availableParallelism(), node: process.version },
   };

@@ -20,7 +20,7 @@ export interface AuditResult {
   readonly rounds: readonly Round[];
   readonly latency: LatencyResult;
   readonly steps: StepCosts;
-  /** Microseconds of CPU time for an event, by process, of the rounds through the service. */
+  /** Microseconds of CPU time for an event: of the service's rounds by process, of the raw side's what Postgres took. */
   readonly cpu_us: Readonly<Record<string, number>>;
   /** At the end: in the log, of these more than once, put aside, and covered by a signed checkpoint. */
   readonly recorded: number;
