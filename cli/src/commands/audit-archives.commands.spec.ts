@@ -86,11 +86,20 @@ beforeEach(async () => {
   const written = await archiveOf(lines, folder);
   file = join(folder, written.file);
   const data: Omit<PartitionArchivedEventData, 'statement'> = {
-    ...{ archive, class: 'audit', month: '2026-01', records: 3, first: 2, last: 5, bytes: written.bytes },
+    ...{
+      archive,
+      origin,
+      class: 'audit',
+      month: '2026-01',
+      records: 3,
+      first: 2,
+      last: 5,
+      bytes: written.bytes,
+    },
     ...{ sha256: written.sha256.toString('hex'), checkpointSize: 8, part: 1, parts: 1 },
     ranges: [[2, 3], [5, 5]], // prettier-ignore
   };
-  const statement = sign(null, archiveStatement(origin, data), privateKey).toString('base64');
+  const statement = sign(null, archiveStatement(data), privateKey).toString('base64');
   lines.push(aLine(9), aLine(10));
   const fields = {
     type: 'tradefleet.audit.partition-archived',

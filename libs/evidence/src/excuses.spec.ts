@@ -24,7 +24,6 @@ interface Lie {
   readonly written?: Partial<Told>;
   readonly record?: Partial<LogRecord>;
   readonly statementKey?: KeyObject;
-  readonly statementOrigin?: string;
   readonly noteKey?: KeyObject;
   /** Where the record is said to stand; it stands at 5. */
   readonly position?: number;
@@ -34,16 +33,12 @@ interface Lie {
 /** A record at the position 5 of a log of 8, as an export has it. */
 async function marker(lie: Lie = {}) {
   const told: Told = {
-    ...{ archive, class: 'trading', month: '2026-01', records: 5, first: 0, last: 9, bytes: 1 },
+    ...{ archive, origin, class: 'trading', month: '2026-01', records: 5, first: 0, last: 9, bytes: 1 },
     ...{ sha256: 'a'.repeat(64), checkpointSize: 10, part: 1, parts: 1 },
     ranges: [[0, 1], [4, 5], [9, 9]], // prettier-ignore
     ...lie.told,
   };
-  const signed = sign(
-    null,
-    archiveStatement(lie.statementOrigin ?? origin, told),
-    lie.statementKey ?? privateKey,
-  );
+  const signed = sign(null, archiveStatement(told), lie.statementKey ?? privateKey);
   const statement = signed.toString('base64');
   const line = recordLine({
     ...{ v: 1, id: newId(), source: '/audit', incarnation: newId(), sequence: 1, type },
@@ -79,6 +74,10 @@ describe('what may be missing in a log', () => {
     expect(covered(excuses)).toEqual([0, 1, 4, 5, 9]);
     expect(excuses.covers(newId(), 0)).toBe(false);
     expect(excuses.archives).toMatchObject([{ archive, records: 5, toldAt: 5 }]);
+    // The log goes on over the same records under another origin.
+    const earlier = new Excuses(origin, publicKey);
+    earlier.take(await marker({ told: { origin: 'earlier/log' } }));
+    expect(covered(earlier)).toEqual([0, 1, 4, 5, 9]);
     // The second part, of which the ranges stand before those of the first.
     excuses.take(await marker({ told: { ranges: [[2, 2]] } }));
     expect(covered(excuses)).toEqual([0, 1, 2, 4, 5, 9]);
@@ -87,7 +86,7 @@ describe('what may be missing in a log', () => {
 
   it.each<[string, Lie]>([
     ['that another key has signed', { statementKey: thief }],
-    ['of another log', { statementOrigin: 'another/log' }],
+    ['of which another log was signed', { told: { origin: 'another/log' }, written: { origin } }],
     ['of which another archive was signed', { told: { archive: newId() }, written: { archive } }],
     ['of another archive', { told: { archive: newId() } }],
     ['with more ranges than were signed', { written: { ranges: [[0, 11]] } }],

@@ -209,6 +209,8 @@ const partition = { class: RetentionClass, month: Month, records: z.int().min(0)
  */
 export const PartitionArchivedEventData = z.strictObject({
   archive: Id,
+  /** Of the log, when it was told: the same records may get a new one. */
+  origin: z.string().min(1).max(100),
   ...partition,
   first: Position,
   last: Position,
@@ -229,14 +231,11 @@ export type PartitionArchivedEventData = z.infer<typeof PartitionArchivedEventDa
  * What the key of the log signs of an archive: a file that has been read and proved has these records. No origin has a blank,
  * so that no checkpoint passes for it.
  */
-export function archiveStatement(
-  origin: string,
-  told: Omit<PartitionArchivedEventData, 'statement'>,
-): Uint8Array {
+export function archiveStatement(told: Omit<PartitionArchivedEventData, 'statement'>): Uint8Array {
   const { archive, month, records, first, last, bytes, sha256, checkpointSize, part, parts, ranges } = told;
   const lines = [
     `Archive of a log, part ${part} of ${parts}`,
-    origin,
+    told.origin,
     archive,
     `${told.class} ${month}`,
     `${records} records from ${first} to ${last} under ${checkpointSize}`,

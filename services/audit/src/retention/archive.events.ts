@@ -19,12 +19,13 @@ export function archiveEvents(
   { id, class: name, month, records, first, last, bytes, sha256, checkpointSize }: Archive,
   ranges: readonly ToldRange[],
   ranges_max: number,
+  origin: string,
   sign: (told: Omit<PartitionArchivedEventData, 'statement'>) => string,
 ): PartitionArchivedEventData[] {
   const parts = Math.ceil(ranges.length / ranges_max);
   return Array.from({ length: parts }, (_, index) => {
     const told = {
-      ...{ archive: id, class: name, month, records, first, last, bytes, sha256, checkpointSize },
+      ...{ archive: id, origin, class: name, month, records, first, last, bytes, sha256, checkpointSize },
       ...{ part: index + 1, parts },
       ranges: ranges.slice(index * ranges_max, (index + 1) * ranges_max),
     };

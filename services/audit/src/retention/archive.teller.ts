@@ -76,8 +76,8 @@ export class ArchiveTeller {
     { actor, traceparent }: Asker,
   ): Promise<void> {
     const type = 'tradefleet.audit.partition-archived';
-    const events = archiveEvents(archive, ranges, archive_ranges_max, (told) =>
-      this.key.signStatement(archiveStatement(this.key.origin, told)),
+    const events = archiveEvents(archive, ranges, archive_ranges_max, this.key.origin, (told) =>
+      this.key.signStatement(archiveStatement(told)),
     );
     await this.transactions.run(async (tx) => {
       if (!(await this.records.claim(tx, archive.id))) return;
