@@ -114,11 +114,17 @@ async function left({ stream, durable }: ConsumerSpec) {
   return { pending: info.num_pending, unsettled: info.num_ack_pending };
 }
 
+/** The consumer hears of a message a moment after it was stored: that nothing is pending says nothing yet. */
 async function settled(consumer: ConsumerSpec): Promise<void> {
+  const manager = await messaging.manager();
   await waitFor(
     async () => {
-      const { pending, unsettled } = await left(consumer);
-      return pending === 0 && unsettled === 0;
+      const { state } = await manager.streams.info(consumer.stream);
+      const { num_pending, num_ack_pending, delivered } = await manager.consumers.info(
+        consumer.stream,
+        consumer.durable,
+      );
+      return num_pending === 0 && num_ack_pending === 0 && delivered.stream_seq >= state.last_seq;
     },
     { what: 'everything to be settled' },
   );
