@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type ErrorCode, errorCodes, newId, type StartCommand } from '#libs/contracts';
 import { SigningKey } from '#libs/messaging';
-import { aStartCommand, uniqueLogin, uniqueName } from '#libs/testing';
+import { aStartCommand, uniqueLogin, uniqueName, waitFor } from '#libs/testing';
 import { badInputs, reason, type World } from './testing/bad-input.table.js';
 import { type Door, type DoorAnswer, HttpDoor, NatsDoor } from './testing/doors.js';
 import { FleetHarness } from './testing/fleet.harness.js';
@@ -47,6 +47,10 @@ describe('bad input', () => {
     const key = newId();
     await gateway.call('tenants.create', { name: uniqueName('t'), idempotencyKey: key });
     const { allocation } = await untilOn('host-a', bot);
+    // That the drain has ended is noted after its last bot has moved; nothing changes by itself from then on.
+    await waitFor(async () => (await gateway.call('hosts.get', { name: 'host-b' })).drain?.endedAt != null, {
+      what: 'the drain to end',
+    });
     expect(allocation).not.toBeNull();
     return { tenant, idle, login, busy, bot, locked, lockedBot, drained: 'host-b', key };
   }
