@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 
 // The build leaves specs out; everything else is compiled for tests as it is for production.
 const { exclude: _specs, ...swc } = JSON.parse(readFileSync(new URL('.swcrc', import.meta.url), 'utf8'));
@@ -25,5 +26,7 @@ export default {
   transform: { '^.+\\.ts$': ['@swc/jest', { ...swc, swcrc: false }] },
   // For a stuck test: a loaded machine may take ten times as long as an idle one.
   testTimeout: 180_000,
-  maxWorkers: 2,
+  // Each worker waits for half of its time: for servers, engines, leases.
+  maxWorkers: Math.min(availableParallelism() + 1, 6),
+  testSequencer: '<rootDir>/tools/spec.sequencer.mjs',
 };
