@@ -2,9 +2,9 @@ import { sign, verify, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 
 /**
- * Ed25519 over the signing input of a JWS (RFC 7515, 5.1; RFC 8037), in the thread pool. Every event is signed once
- * and verified where it matters: by `node:crypto` the main thread spends a third of what it does by WebCrypto, which
- * jose goes through. The bytes are the same.
+ * Ed25519 over the signing input of a JWS (RFC 7515, 5.1; RFC 8037), in the thread pool. Events and commands are signed
+ * and verified all the time: by `node:crypto` the main thread spends a third of what it does by WebCrypto, which jose
+ * goes through. The bytes are the same.
  */
 const signBytes = promisify(sign);
 const verifyBytes = promisify(verify);

@@ -218,8 +218,22 @@ function toRecorded(
   return {
     message: toMessage(delivery),
     record: {
-      ...{ v: 1, id, source, incarnation, sequence, type, subject, severity, retention, actor },
-      ...{ subjectId: null, time, traceparent, recordedAt, signature, data },
+      v: 1,
+      id,
+      source,
+      incarnation,
+      sequence,
+      type,
+      subject,
+      severity,
+      retention,
+      actor,
+      subjectId: null,
+      time,
+      traceparent,
+      recordedAt,
+      signature,
+      data,
     },
   };
 }
