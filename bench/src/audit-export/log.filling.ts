@@ -4,8 +4,7 @@ import { CommitterSide } from '../audit/committer.side.js';
 
 const batch = 2000;
 const producers = 16;
-/** As long as a real one; who exports or verifies the log looks at hashes. */
-/** As long as that of an event in a full batch. */
+/** As long as that of an event in a full batch; who exports or verifies the log looks at hashes. */
 const signature = `${'x'.repeat(127)}..${'y'.repeat(86)}~63~64~${'s'.repeat(22)}~${'p'.repeat(256)}`;
 const progress_events = 100_000;
 const type = 'tradefleet.allocation.running';
