@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { EmbeddedPostgres, withClient } from './postgres.server.js';
 import { startPostgres } from './test-postgres.js';
 import { waitFor } from './wait-for.js';
@@ -28,6 +29,34 @@ describe('EmbeddedPostgres', () => {
       await second.stop();
     } finally {
       await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('starts again once the processes that a killed server has left behind are gone', async () => {
+    const postgres = await EmbeddedPostgres.start({ fsync: false });
+    const log = `${postgres.dataDir}.log`;
+    const client = new pg.Client({ connectionString: postgres.url() });
+    client.on('error', () => undefined);
+    let left: number | null = null;
+    try {
+      await client.connect();
+      const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      const pid = rows[0]?.pid ?? 0;
+      process.kill(pid, 'SIGSTOP');
+      left = pid;
+      await postgres.kill();
+      const restarted = postgres.restart();
+      await waitFor(async () => (await readFile(log, 'utf8')).includes('shared memory block'), {
+        what: 'a start beside what is left',
+      });
+      process.kill(pid, 'SIGCONT');
+      left = null;
+      await restarted;
+      expect(await select(postgres.url(), 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    } finally {
+      if (left !== null) process.kill(left, 'SIGKILL');
+      await client.end().catch(() => undefined);
+      await postgres.stop();
     }
   });
 

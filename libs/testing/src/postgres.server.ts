@@ -38,6 +38,10 @@ export interface EmbeddedPostgresOptions {
 }
 
 const start_attempts_min = 10;
+/** How long the processes of a killed server may take to end. */
+const left_behind_ms_max = 30_000;
+/** What a server says that finds them. */
+const inUse = 'pre-existing shared memory block';
 
 const Binaries = z.object({ initdb: z.string(), postgres: z.string() });
 
@@ -206,7 +210,24 @@ export class EmbeddedPostgres {
     return { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' };
   }
 
+  /** A server that was killed leaves processes behind for a moment, and none starts beside them. */
   private async launch(): Promise<void> {
+    const deadline_ms = performance.now() + left_behind_ms_max;
+    for (;;) {
+      const server = await this.startServer();
+      this.server = server;
+      try {
+        await this.untilItAnswers(server);
+        return;
+      } catch (error) {
+        const isInUse = server.end !== null && server.logTail().includes(inUse);
+        if (!isInUse || performance.now() > deadline_ms) throw error;
+        await new Promise((done) => setTimeout(done, 100));
+      }
+    }
+  }
+
+  private async startServer(): Promise<ServerProcess> {
     const { prefix, uid, gid } = this.account;
     const settings: Record<string, string> = {
       listen_addresses: '127.0.0.1',
@@ -230,7 +251,7 @@ export class EmbeddedPostgres {
       ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
     ];
     const persistent = this.options.persistent === true;
-    const server = await ServerProcess.start({
+    return await ServerProcess.start({
       command,
       args,
       logFile: this.logFile,
@@ -241,8 +262,6 @@ export class EmbeddedPostgres {
       ownerGoneSignal: persistent ? 'SIGINT' : 'SIGQUIT',
       ...(persistent ? {} : { ownerGoneRemoves: this.removable() }),
     });
-    this.server = server;
-    await this.untilItAnswers(server);
   }
 
   private async untilItAnswers(server: ServerProcess): Promise<void> {
