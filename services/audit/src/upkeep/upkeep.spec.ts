@@ -144,12 +144,11 @@ describe('what the audit service takes away', () => {
       );
       await waitFor(async () => (await fixture.unsettled()) === 0, { what: 'all of it to be recorded' });
       await fixture.query(
-        `UPDATE audit_work.producers SET changed_at = now() - interval '61 days', asked_at = now() - interval '61 days'
+        `UPDATE audit_work.producers SET changed_at = now() - interval '61 days',
+                asked_at = now() - CASE WHEN incarnation = $1 THEN interval '0' ELSE interval '61 days' END
           WHERE source = '/scheduler'`,
+        [asking],
       );
-      await fixture.query('UPDATE audit_work.producers SET asked_at = now() WHERE incarnation = $1', [
-        asking,
-      ]);
       await waitFor(async () => !(await known()).includes(finished), { what: 'the finished one to go' });
       await looks();
       expect(await known()).toEqual(expect.arrayContaining([holed, asking, newest]));
