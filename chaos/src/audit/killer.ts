@@ -31,11 +31,8 @@ export class Killer {
     isOver: () => boolean,
   ): Promise<KillsMade> {
     const begin_ms = this.clock.monotonicMs();
-    let lostByStore = 0;
-    for (const [index, target] of targets.entries()) {
-      if (losesStore && index > 0) lostByStore = await this.untilBacklog();
-      await this.kill(target);
-    }
+    const lostByStore = losesStore ? await this.untilBacklog() : 0;
+    for (const target of targets) await this.kill(target);
     if (losesStore) await rm(this.fleet.nats.storeDir, { recursive: true, force: true });
     await this.clock.sleep(down_ms);
     const down = this.clock.monotonicMs();
@@ -78,9 +75,13 @@ export class Killer {
     }
   }
 
-  /** While nobody takes events out of the stream. @returns how many are in it and not recorded */
+  /**
+   * The audit service gets no more events, and goes on telling producers what it has, or they would soon write no more.
+   * @returns how many are in the stream and not recorded
+   */
   private async untilBacklog(): Promise<number> {
     const { stream, durable } = consumers.audit;
+    await this.fleet.pauseIngestion();
     const { pending } = await waitFor(
       async () => {
         const manager = await this.fleet.messaging.manager();
