@@ -68,7 +68,7 @@ describe('an audit log that has lost something it cannot make again', () => {
     audit = await fixture.start();
     const lost = await record(15);
     const before = await exported();
-    const { size: sizeBefore } = await state();
+    const { size: sizeBefore } = await verdictOf(before);
     await audit.stop();
 
     // The older one is brought back, first without a thought.

@@ -38,13 +38,14 @@ describe('a running service and its log', () => {
     await waitFor(async () => ((await state()).checkpoint?.size ?? 0) >= size, {
       what: `a checkpoint of ${size} records`,
     });
-  const damage = async (what: LogDamage['what']) =>
+  /** The first damage of the log; what comes behind it may be found before it. */
+  const damage = async (what: LogDamage['what'], position: number) =>
     await waitFor(
       async () => {
         const { damage: found } = await state();
-        return found?.what === what ? found : null;
+        return found?.what === what && found.position === position ? found : null;
       },
-      { what: `that ${what} is found`, timeoutMs: 30_000 },
+      { what: `that ${what} is found at ${position}`, timeoutMs: 30_000 },
     );
   const mended = async () =>
     await waitFor(async () => (await state()).damage === null, {
@@ -87,7 +88,7 @@ describe('a running service and its log', () => {
 
   it('notices a record that was changed, goes on signing, and notices that it was put right', async () => {
     await fixture.query(`UPDATE audit.events SET actor = 'host:forged' WHERE position = 300`);
-    expect(await damage('row-changed')).toMatchObject({ position: 300, records: 1 });
+    expect(await damage('row-changed', 300)).toMatchObject({ records: 1 });
     expect(await health()).toMatchObject({ status: 'degraded', damage: { position: 300 } });
     expect(await told('log-damaged')).toMatchObject([{ what: 'row-changed', position: 300 }]);
     await covered((await state()).size);
@@ -100,7 +101,7 @@ describe('a running service and its log', () => {
 
   it('notices records that are gone, once, and goes on after a restart where it was', async () => {
     await fixture.query('DELETE FROM audit.events WHERE position BETWEEN 250 AND 260');
-    expect(await damage('row-missing')).toMatchObject({ position: 250, records: 6 });
+    expect(await damage('row-missing', 250)).toMatchObject({ records: 6 });
     await waitFor(async () => (await told('log-damaged')).length === 2, {
       what: 'both stretches to be told',
     });
@@ -125,7 +126,7 @@ describe('a running service and its log', () => {
     await fixture.query(
       `UPDATE audit.tiles SET hashes = sha256('x') || substr(hashes, 33) WHERE level = 0 AND index = 0`,
     );
-    expect(await damage('tile-changed')).toMatchObject({ position: 0, records: 256 });
+    expect(await damage('tile-changed', 0)).toMatchObject({ records: 256 });
     await fixture.query('DELETE FROM audit.tiles WHERE level = 0 AND index = 0');
     await mended();
     await whole();
@@ -150,7 +151,7 @@ describe('a running service and its log', () => {
     await rm(fixture.config.witnessDir, { recursive: true });
     audit = await fixture.start();
     expect(await fixture.query('SELECT 1 FROM audit.tiles')).toEqual([]);
-    expect(await damage('tile-missing')).toMatchObject({ position: 0 });
+    await damage('tile-missing', 0);
     expect(await fixture.query('SELECT 1 FROM audit.tiles')).toEqual([]);
   });
 });
