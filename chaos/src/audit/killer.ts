@@ -10,8 +10,6 @@ import type { LogReader } from './log.reader.js';
 
 const recover_ms_max = 90_000;
 const backlog_ms_max = 30_000;
-const restart_attempts_max = 20;
-const restart_pause_ms = 250;
 
 /** Kills with SIGKILL, starts again, and waits until the log goes on. */
 export class Killer {
@@ -36,7 +34,7 @@ export class Killer {
     if (losesStore) await rm(this.fleet.nats.storeDir, { recursive: true, force: true });
     await this.clock.sleep(down_ms);
     const down = this.clock.monotonicMs();
-    // The servers first, in which order a supervisor would not matter: all are tried until they run.
+    // The servers first; for a supervisor, which tries all until they run, the order would not matter.
     for (const target of targets.toReversed()) await this.startAgain(target);
     const up_ms = this.clock.monotonicMs();
     const before = await waitFor(async () => ({ size: await this.log.size() }), {
@@ -57,22 +55,9 @@ export class Killer {
     else await (target === 'nats' ? this.fleet.nats : this.fleet.postgres).kill();
   }
 
-  /** A Postgres whose children have not all gone yet does not start. */
   private async startAgain(target: Target): Promise<void> {
-    if (target === 'audit') {
-      this.audit.release();
-      return;
-    }
-    const server = target === 'nats' ? this.fleet.nats : this.fleet.postgres;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await server.restart();
-        return;
-      } catch (error) {
-        if (attempt === restart_attempts_max) throw error;
-        await this.clock.sleep(restart_pause_ms);
-      }
-    }
+    if (target === 'audit') this.audit.release();
+    else await (target === 'nats' ? this.fleet.nats : this.fleet.postgres).restart();
   }
 
   /**
