@@ -1,7 +1,6 @@
 import { Command, Option } from 'commander';
 import { logLimits, type LogRestore } from '#libs/contracts';
-import { readExport } from '#libs/evidence';
-import { hash_bytes } from '#libs/tlog';
+import { placedRecords, readExport } from '#libs/evidence';
 import { resolve } from 'node:path';
 import { withFiles } from '../log.files.js';
 import { integer } from '../option.values.js';
@@ -64,9 +63,10 @@ async function* batches(
 ): AsyncGenerator<LogRestore['records']> {
   let batch: LogRestore['records'] = [];
   let bytes = 0;
-  for await (const record of placed(path)) {
-    if (record.position < from) continue;
-    if (record.position >= to) break;
+  for await (const placed of placedRecords(readExport(path))) {
+    if (!('line' in placed) || placed.at < from) continue;
+    if (placed.at >= to) break;
+    const record = { position: placed.at, line: placed.line.toString('utf8') };
     const length = Buffer.byteLength(JSON.stringify(record));
     if (batch.length === logLimits.restore_max || (batch.length > 0 && bytes + length > request_bytes_max)) {
       yield batch;
@@ -76,18 +76,4 @@ async function* batches(
     bytes += length;
   }
   if (batch.length > 0) yield batch;
-}
-
-/** An export tells positions only by what stands before a record. */
-async function* placed(path: string): AsyncGenerator<LogRestore['records'][number]> {
-  let at = 0;
-  for await (const item of readExport(path)) {
-    if (item.kind === 'header') at = item.header.from;
-    else if (item.kind === 'record') {
-      yield { position: at, line: item.line.toString('utf8') };
-      at += 1;
-    } else if ('missing' in item.marker) at = item.marker.missing[1];
-    else if ('archived' in item.marker)
-      at += Buffer.from(item.marker.archived.leaves, 'base64').length / hash_bytes;
-  }
 }

@@ -1,5 +1,6 @@
-import { leafHash, splitHashes } from '#libs/tlog';
+import { leafHash } from '#libs/tlog';
 import type { ExportItem } from './export.format.js';
+import { placedRecords } from './placed-records.js';
 import type { WitnessLeaves } from './witness.reader.js';
 
 /** What was done to a log, as far as it can be told. Stable: scripts search for it. */
@@ -166,13 +167,6 @@ async function scanWitness(
 
 /** The hashes of an export's records, archived ones too, by position. */
 async function* hashesOf(items: AsyncIterable<ExportItem>): AsyncGenerator<{ at: number; hash: Buffer }> {
-  let at = 0;
-  for await (const item of items) {
-    if (item.kind === 'header') at = item.header.from;
-    else if (item.kind === 'record') yield { at: at++, hash: leafHash(item.line) };
-    else if ('archived' in item.marker)
-      for (const hash of splitHashes(Buffer.from(item.marker.archived.leaves, 'base64')))
-        yield { at: at++, hash };
-    else if ('missing' in item.marker) at += item.marker.missing[1] - item.marker.missing[0];
-  }
+  for await (const record of placedRecords(items))
+    yield { at: record.at, hash: 'line' in record ? leafHash(record.line) : record.leaf };
 }

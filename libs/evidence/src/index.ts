@@ -1,6 +1,7 @@
 export * from './export.format.js';
 export * from './export.writer.js';
 export * from './export.reader.js';
+export { placedRecords } from './placed-records.js';
 export * from './witness.name.js';
 export * from './witness.reader.js';
 export * from './finding.js';
